@@ -1,0 +1,94 @@
+# Everything from a fresh machine: Python >= 3.11, a C compiler and make.
+#
+#   make demo     index the standard library on procession and on multiprocessing; compare
+#   make test     lint, C tests (plain and under sanitizers), all Python tests
+#   make storm    the kill -9 storms, ten times as long as in `make test`
+#   make bench    benchmarks/ beside the standard library
+#
+# The parts: native pytest lint format conformance wheel clean.
+# Variables: PYTHON=python3.13  VENV=.venv  BUILD=build  ARGS="extra arguments of pytest"
+
+PYTHON ?= python3
+VENV   ?= .venv
+BUILD  ?= build
+ARGS   ?=
+
+BIN     := $(VENV)/bin
+SOURCES := $(shell find src native -type f ! -name '*.pyc' 2>/dev/null) \
+           meson.build meson.options pyproject.toml
+
+# A free-threaded CPython has no Limited API: there the wheel is for that one version.
+FREE_THREADED := $(shell $(PYTHON) -c 'import sysconfig; print(int(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))))' 2>/dev/null)
+WHEEL_OPTIONS := -Cbuild-dir=$(BUILD)/wheel -Csetup-args=-Dwerror=true
+ifeq ($(FREE_THREADED),1)
+WHEEL_OPTIONS += -Csetup-args=-Dpython.allow_limited_api=false
+endif
+
+.PHONY: all demo test native pytest lint format conformance storm bench wheel install clean
+.DELETE_ON_ERROR:
+
+all: install
+
+# --- the environment --------------------------------------------------------------------------
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "procession needs Python >= 3.11, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.tools: pyproject.toml .ci/requirements.py | $(BIN)/python
+	$(BIN)/python .ci/requirements.py build run test > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements.txt
+	@touch $@
+
+$(VENV)/.lint: pyproject.toml .ci/requirements.py | $(BIN)/python
+	$(BIN)/python .ci/requirements.py lint > $(VENV)/requirements-lint.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements-lint.txt
+	@touch $@
+
+# A plain install, not an editable one: what is tested is what is shipped.
+$(VENV)/.installed: $(SOURCES) $(VENV)/.tools
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --no-build-isolation --no-deps --force-reinstall $(WHEEL_OPTIONS) .
+	@touch $@
+
+install: $(VENV)/.installed
+
+wheel: $(VENV)/.tools
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps \
+	    $(WHEEL_OPTIONS) --wheel-dir dist .
+
+# --- what it does -----------------------------------------------------------------------------
+demo: $(VENV)/.installed
+	$(BIN)/python .ci/demo.py examples/index_stdlib.py
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# --- whether it does it -----------------------------------------------------------------------
+test: lint native pytest
+
+native: $(VENV)/.tools
+	BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/native-tests
+
+pytest: $(VENV)/.installed
+	$(BIN)/python -m pytest tests $(ARGS)
+
+conformance: $(VENV)/.installed
+	$(BIN)/python -m tests.conformance.run --all $(ARGS)
+
+storm: $(VENV)/.installed
+	PROCESSION_STORM=10 BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/native-tests storm
+	PROCESSION_STORM=10 $(BIN)/python -m pytest tests -m stress $(ARGS)
+
+lint: $(VENV)/.installed $(VENV)/.lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python --ignoreexternal --verifytypes procession
+
+format: $(VENV)/.lint
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(BUILD) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)
