@@ -1,0 +1,1 @@
+"""What every test stands under, as pytest plugins: random order, a hard deadline, nothing left behind."""
