@@ -1,0 +1,87 @@
+"""Processes, queues, locks and pools on shared memory: the API of the standard library's `multiprocessing`.
+
+Every name below is a method, a class or an exception of the default context (`procession._context`); it is loaded at its first use, so
+that importing the package costs little. `install()` makes the name `multiprocessing` mean this package in a whole program.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from procession.errors import (
+    AuthenticationError,
+    BufferTooShort,
+    OwnerDied,
+    ProcessError,
+    ResultsDiscarded,
+    ShutDown,
+    StaleHandle,
+    StartError,
+    TimeoutError,  # noqa: A004 - the documented name
+    WorkerDied,
+)
+
+if TYPE_CHECKING:
+    from procession._cli.drop_in import install as install
+    from procession._context import Process as Process
+    from procession._context import default_context
+
+    active_children = default_context.active_children
+    allow_connection_pickling = default_context.allow_connection_pickling
+    Array = default_context.Array
+    Barrier = default_context.Barrier
+    BoundedSemaphore = default_context.BoundedSemaphore
+    Condition = default_context.Condition
+    cpu_count = default_context.cpu_count
+    current_process = default_context.current_process
+    Event = default_context.Event
+    freeze_support = default_context.freeze_support
+    get_all_start_methods = default_context.get_all_start_methods
+    get_context = default_context.get_context
+    get_logger = default_context.get_logger
+    get_start_method = default_context.get_start_method
+    JoinableQueue = default_context.JoinableQueue
+    Lock = default_context.Lock
+    log_to_stderr = default_context.log_to_stderr
+    Manager = default_context.Manager
+    parent_process = default_context.parent_process
+    Pipe = default_context.Pipe
+    Pool = default_context.Pool
+    Queue = default_context.Queue
+    RawArray = default_context.RawArray
+    RawValue = default_context.RawValue
+    reducer = default_context.reducer
+    RLock = default_context.RLock
+    Semaphore = default_context.Semaphore
+    set_executable = default_context.set_executable
+    set_forkserver_preload = default_context.set_forkserver_preload
+    set_start_method = default_context.set_start_method
+    SimpleQueue = default_context.SimpleQueue
+    Value = default_context.Value
+
+__all__ = [
+    "Array", "AuthenticationError", "Barrier", "BoundedSemaphore", "BufferTooShort", "Condition", "Event", "JoinableQueue", "Lock",
+    "Manager", "OwnerDied", "Pipe", "Pool", "Process", "ProcessError", "Queue", "RLock", "RawArray", "RawValue", "ResultsDiscarded",
+    "Semaphore", "ShutDown", "SimpleQueue", "StaleHandle", "StartError", "TimeoutError", "Value", "WorkerDied", "active_children",
+    "allow_connection_pickling", "cpu_count", "current_process", "freeze_support", "get_all_start_methods", "get_context",
+    "get_logger", "get_start_method", "install", "log_to_stderr", "parent_process", "reducer", "set_executable",
+    "set_forkserver_preload", "set_start_method",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "install":
+        from procession._cli.drop_in import install as found  # noqa: PLC0415 - late loading: see the docstring
+    elif name in __all__:
+        from procession._context import default_context  # noqa: PLC0415 - late loading: see the docstring
+
+        found = getattr(default_context, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name != "reducer":
+        globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

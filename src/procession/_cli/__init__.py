@@ -1,0 +1,1 @@
+"""The command line, and the way in for programs that were written for the standard library."""

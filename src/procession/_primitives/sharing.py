@@ -1,0 +1,48 @@
+"""How a shared object travels: as a handle (arena, offset, generation), never as its contents.
+
+Promises: an object may be inherited, passed as an argument under every start method, and sent through queues and pipes to a process
+of the same program that already runs. While a handle is on its way, the object is pinned, so that it outlives its sender's copy.
+A handle of another program is refused with `StaleHandle`.
+Not here: how the arena itself reaches a child (`_processes`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from procession import _native
+from procession.errors import StaleHandle
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Shared", "rebuild"]
+
+
+class Shared(_native.Object):
+    """Mixin of every shared class, before its native base: pickling by handle."""
+
+    name: str | None = None  # what messages call it; None: its class and place
+
+    def _travelling(self) -> dict[str, Any]:
+        """What goes along with the handle: the attributes of this wrapper."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def _arrive(cls, handle: tuple[int, int], attributes: dict[str, Any]) -> Self:
+        arrived = cls.attach(handle)
+        arrived.__dict__.update(attributes)
+        return arrived
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.pin()
+        return rebuild, (type(self), _native.arena_uuid(), self.handle, self._travelling())
+
+
+def rebuild(cls: type[Shared], arena: bytes, handle: tuple[int, int], attributes: dict[str, Any]) -> Shared:
+    """The object behind a handle that arrived in a pickle; raises `StaleHandle` if it is gone or not of this program."""
+    if _native.arena_fd() < 0 or _native.arena_uuid() != arena:
+        raise StaleHandle(cls.__name__, handle[0])
+    arrived = cls._arrive(handle, attributes)
+    arrived.unpin()
+    return arrived

@@ -1,0 +1,158 @@
+"""The only process-wide mutable state: this process, its children, its context, what runs at its end and after a fork.
+
+Promises: every other module of the package is without state of its own, so that a forked or spawned child is put right by
+changing this module alone. Finalizers run at most once, in the process that made them, newest first within a stage.
+Not here: how a process is started or reaped (`_processes`), what a context offers (`_context`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Finalizer", "Runtime", "Spawning", "register_after_fork", "run_after_forkers", "run_finalizers", "state"]
+
+
+class Spawning(threading.local):
+    """What this thread is starting right now: while it is set, pickling hands descriptors and secrets to that child."""
+
+    popen: Any = None  # the start-method object with duplicate_for_child(fd) -> int; None: nothing is being started
+
+
+class Runtime:
+    """All that one process remembers. There is one instance, `state`."""
+
+    def __init__(self) -> None:
+        self.current: Any = None  # the Process object of this process; set by _processes.process
+        self.parent: Any = None  # the ParentProcess object, in a child
+        self.children: set[Any] = set()  # started, not yet joined
+        self.dangling: weakref.WeakSet[Any] = weakref.WeakSet()  # every Process object alive
+        self.process_counter = itertools.count(1)
+        self.spawning = Spawning()
+        self.default_context: Any = None  # the DefaultContext; set by _context
+        self.start_method: str | None = None  # what set_start_method() chose
+        self.main_path: str | None = None
+        self.executable: Any = None  # set_executable(); None: sys.executable
+        self.forkserver: Any = None
+        self.sharer: Any = None  # the thread that hands descriptors to other processes
+        self.logger: Any = None
+        self.log_to_stderr = False
+        self.temp_dir: str | None = None
+        self.installed = False  # does the name `multiprocessing` mean us?
+        self.exiting = False
+        self.finalizers: dict[tuple[int | None, int], Finalizer] = {}
+        self.finalizer_counter = itertools.count()
+        self.after_fork: weakref.WeakValueDictionary[Any, Any] = weakref.WeakValueDictionary()
+        self.after_fork_counter = itertools.count()
+        self.reducers: dict[type, Callable[[Any], tuple[Any, ...]]] = {}  # how our own objects are pickled, beside copyreg's
+        self.extra: dict[str, Any] = {}  # for doors whose names other packages reach into
+
+
+state = Runtime()
+
+
+class Finalizer:
+    """A callback that runs once: when called, when `obj` is collected, or at exit in the order of `exitpriority`.
+
+    `exitpriority` None: not at exit. Zero and more run before daemons are ended and children joined; negative ones after.
+    In a process other than the one that made it, it does nothing.
+    """
+
+    def __init__(
+        self,
+        obj: object | None,
+        callback: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        exitpriority: int | None = None,
+    ) -> None:
+        if exitpriority is not None and not isinstance(exitpriority, int):
+            raise TypeError(f"Exitpriority ({exitpriority!r}) must be None or int, not {type(exitpriority)}")
+        if obj is None and exitpriority is None:
+            raise ValueError("Without object, exitpriority cannot be None")
+        self._callback: Callable[..., Any] | None = callback
+        self._args = tuple(args)
+        self._kwargs = dict(kwargs or {})
+        self._key = (exitpriority, next(state.finalizer_counter))
+        self._pid = os.getpid()
+        self._weakref = None if obj is None else weakref.ref(obj, self)
+        state.finalizers[self._key] = self
+
+    def __call__(self, _wr: object = None) -> Any:
+        """Run the callback, if it has not run and was not cancelled; its result, or None."""
+        if state.finalizers.pop(self._key, None) is None:
+            return None
+        callback, args, kwargs, pid = self._callback, self._args, self._kwargs, self._pid
+        self._forget()
+        if pid != os.getpid() or callback is None:
+            return None
+        return callback(*args, **kwargs)
+
+    def cancel(self) -> None:
+        """Never run the callback."""
+        if state.finalizers.pop(self._key, None) is not None:
+            self._forget()
+
+    def still_active(self) -> bool:
+        """Has it neither run nor been cancelled?"""
+        return self._key in state.finalizers
+
+    def _forget(self) -> None:
+        self._weakref = self._callback = None
+        self._args, self._kwargs = (), {}
+
+    def __repr__(self) -> str:
+        if self._callback is None:
+            return "<Finalize object, dead>"
+        name = getattr(self._callback, "__name__", repr(self._callback))
+        parts = [f"callback={name}"]
+        parts += [f"args={self._args!r}"] if self._args else []
+        parts += [f"kwargs={self._kwargs!r}"] if self._kwargs else []
+        parts += [f"exitpriority={self._key[0]}"] if self._key[0] is not None else []
+        return f"<Finalize object, {', '.join(parts)}>"
+
+
+def run_finalizers(minpriority: int | None = None) -> list[BaseException]:
+    """Run those of at least `minpriority` (None: all with a priority), highest and newest first; what they raised."""
+    errors: list[BaseException] = []
+
+    def ready() -> list[tuple[int, int]]:
+        keys = [key for key in list(state.finalizers) if key[0] is not None]
+        return sorted([key for key in keys if minpriority is None or key[0] >= minpriority], reverse=True)  # type: ignore[misc,operator]
+
+    pending = ready()
+    while pending:
+        for key in pending:
+            finalizer = state.finalizers.get(key)
+            if finalizer is None:
+                continue
+            try:
+                finalizer()
+            except Exception as error:  # noqa: BLE001 - handed to the caller, who reports them
+                errors.append(error)
+        pending = ready()
+    if minpriority is None:
+        state.finalizers.clear()
+    return errors
+
+
+def register_after_fork(obj: Any, func: Callable[[Any], Any]) -> None:
+    """Call `func(obj)` in every forked child of ours, as long as `obj` lives; oldest registration first."""
+    state.after_fork[(next(state.after_fork_counter), id(obj), func)] = obj
+
+
+def run_after_forkers() -> list[BaseException]:
+    """In a forked child: run what was registered; what they raised."""
+    errors: list[BaseException] = []
+    for (_index, _ident, func), obj in sorted(state.after_fork.items(), key=lambda item: item[0][0]):
+        try:
+            func(obj)
+        except Exception as error:  # noqa: BLE001 - handed to the caller, who reports them
+            errors.append(error)
+    return errors

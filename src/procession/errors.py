@@ -1,0 +1,141 @@
+"""Every exception of the package.
+
+Promises: all are under `ProcessError`; each also inherits what the standard library raises in that place, so that old `except`
+clauses still catch it; all can be pickled with their attributes. A message says what, to whom, why, and what now.
+Not here: exceptions that other modules of Python define and that are raised as they are (`queue.Empty`, `queue.Full`,
+`threading.BrokenBarrierError`, `pickle.PicklingError`).
+"""
+
+from __future__ import annotations
+
+import queue as _queue
+
+__all__ = [
+    "AuthenticationError",
+    "BufferTooShort",
+    "InternalError",
+    "OwnerDied",
+    "ProcessError",
+    "ResultsDiscarded",
+    "ShutDown",
+    "StaleHandle",
+    "StartError",
+    "TimeoutError",
+    "WorkerDied",
+]
+
+
+class ProcessError(Exception):
+    """The base class of all exceptions of this package."""
+
+
+class BufferTooShort(ProcessError):
+    """A message is longer than the buffer that `Connection.recv_bytes_into` was given; `args[0]` is the whole message."""
+
+
+class TimeoutError(ProcessError):  # noqa: A001 - the documented name
+    """A timeout with a result (`AsyncResult.get`) or a connection ran out."""
+
+
+class AuthenticationError(ProcessError):
+    """The other end of a connection did not prove that it knows the key."""
+
+
+class InternalError(ProcessError, RuntimeError):
+    """A rule of the package itself was broken: our bug, please report it."""
+
+
+class StartError(ProcessError, RuntimeError):
+    """A process could not be started, or ended before it could say that it had started."""
+
+
+class StaleHandle(ProcessError, RuntimeError):
+    """A shared object is gone, or belongs to another program.
+
+    Attributes: `kind` (what it was), `offset` (where it was in the arena, bytes).
+    """
+
+    def __init__(self, kind: str, offset: int) -> None:
+        super().__init__(kind, offset)
+        self.kind = kind
+        self.offset = offset
+
+    def __str__(self) -> str:
+        return (
+            f"the {self.kind} at offset {self.offset} no longer exists, or belongs to another program: "
+            "keep the object alive in the process that sends it until the receiver has it"
+        )
+
+
+class OwnerDied(ProcessError, RuntimeError):
+    """Who held this lock (or semaphore) died without releasing it.
+
+    What it guarded may be half written: repair it, then call `recover()` on the object.
+    Attributes: `what` (the object's description), `pid`, `name` (the process, None if no longer known), `exitcode` (as
+    `Process.exitcode`, None if not known), `seconds` (since the death was noticed, None if not known).
+    """
+
+    def __init__(
+        self, what: str, pid: int | None, name: str | None, exitcode: int | None = None, seconds: float | None = None
+    ) -> None:
+        super().__init__(what, pid, name, exitcode, seconds)
+        self.what = what
+        self.pid = pid
+        self.name = name
+        self.exitcode = exitcode
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        who = f"{self.name} (pid {self.pid})" if self.pid else "a process that is no longer known"
+        how = describe_exit(self.exitcode)
+        when = "" if self.seconds is None else f" {self.seconds:.1f} s ago"
+        return (
+            f"{self.what} was held by {who}, which {how}{when}. "
+            "What it guarded may be half written: repair it, then call recover()."
+        )
+
+
+class WorkerDied(ProcessError, RuntimeError):
+    """A worker of a pool died while it ran a task.
+
+    Attributes: `pid`, `name`, `exitcode` (negative: the signal), `task` (what it was running, as text).
+    """
+
+    def __init__(self, name: str, pid: int | None, exitcode: int | None, task: str) -> None:
+        super().__init__(name, pid, exitcode, task)
+        self.name = name
+        self.pid = pid
+        self.exitcode = exitcode
+        self.task = task
+
+    def __str__(self) -> str:
+        return (
+            f"worker {self.name} (pid {self.pid}) {describe_exit(self.exitcode)} while it ran {self.task}. "
+            "Only this task is lost: the pool has replaced the worker."
+        )
+
+
+class ResultsDiscarded(ProcessError, RuntimeError):
+    """The pool was terminated before this task had a result."""
+
+
+def _shut_down_base() -> type[Exception]:
+    base = getattr(_queue, "ShutDown", Exception)  # Python 3.13 has it; before, ours stands alone
+    return base if isinstance(base, type) and issubclass(base, Exception) else Exception
+
+
+class ShutDown(ProcessError, _shut_down_base()):  # type: ignore[misc]  # its base depends on the Python version
+    """The queue was shut down: nothing can be put, or nothing is left to get."""
+
+
+def describe_exit(exitcode: int | None) -> str:
+    """How a process ended, in words, from its `Process.exitcode` (negative: killed by that signal)."""
+    if exitcode is None:
+        return "died"
+    if exitcode >= 0:
+        return f"exited with code {exitcode}"
+    return f"was killed by signal {-exitcode}{_SIGNALS.get(-exitcode, '')}"
+
+
+_SIGNALS = {1: " (SIGHUP)", 2: " (SIGINT)", 3: " (SIGQUIT)", 4: " (SIGILL)", 6: " (SIGABRT)", 7: " (SIGBUS)", 8: " (SIGFPE)",
+            9: " (SIGKILL)", 11: " (SIGSEGV)", 13: " (SIGPIPE)", 14: " (SIGALRM)", 15: " (SIGTERM)"}  # fmt: skip
