@@ -135,11 +135,18 @@ class Barrier(Object):
     def is_broken(self) -> bool: ...
     def culprit(self) -> int: ...     # owner id of the dead party that broke it; 0 = none
 
+@final
+class Undecodable:
+    """What stands for a message that could not be decoded."""
+
+    error: BaseException
+
 class Queue(Object):
     """A log of messages. `put`/`get` use the codec; `*_bytes` do not."""
 
     def __new__(cls, maxsize: int = 0, *, joinable: bool = False) -> Self: ...
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None: ...   # Full, ShutDown, MemoryError
+    def put_plain(self, obj: Any) -> bool: ...  # as put() of an unbounded queue, but False, and nothing put, if obj needs fallback_dumps
     def get(self, block: bool = True, timeout: float | None = None) -> Any: ...              # Empty, ShutDown
     def put_many(self, objs: Iterable[Any], block: bool = True, timeout: float | None = None) -> None: ...
     #   pickles all first; all or, at Full, an exception that carries `.unsent` (a list of the objects that were not put)
@@ -147,6 +154,7 @@ class Queue(Object):
     def put_bytes(self, data: Buffer, tag: int = 1, block: bool = True, timeout: float | None = None) -> None: ...
     def get_bytes(self, block: bool = True, timeout: float | None = None) -> tuple[bytes, int]: ...  # (payload, tag)
     def get_claimed(self, claim: Table, row: int, max_items: int, block: bool = True, timeout: float | None = None) -> list[tuple[int, Any]]: ...
+    #   a message that cannot be decoded comes as (sequence, Undecodable(error)), and takes no other with it
     #   (sequence, object); what was taken is noted in `claim[row]` before it is taken; finished(row, n) in the table counts what is done
     def qsize(self) -> int: ...
     def empty(self) -> bool: ...
