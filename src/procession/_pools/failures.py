@@ -1,0 +1,88 @@
+"""How a failure in a worker reaches the one who waits: the exception, with the traceback that it had over there.
+
+Promises: whatever a task raises arrives as an exception; what cannot be pickled, or not be rebuilt, arrives as `MaybeEncodingError`.
+Not here: the death of a worker (`errors.WorkerDied`).
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from procession._channels.pickling import ForkingPickler
+
+__all__ = ["MaybeEncodingError", "RemoteTraceback", "pack_failure", "pack_value", "unpack_failure"]
+
+
+class MaybeEncodingError(Exception):
+    """A result (or an exception) of a task cannot be pickled or rebuilt: `exc` says why, `value` what it was; both as text."""
+
+    def __init__(self, exc: object, value: object) -> None:
+        self.exc = repr(exc)
+        self.value = _repr(value)
+        super().__init__(self.exc, self.value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_encoding_error, (self.exc, self.value)
+
+    def __str__(self) -> str:
+        return f"Error sending result: '{self.value}'. Reason: '{self.exc}'"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
+
+def _rebuild_encoding_error(exc: str, value: str) -> MaybeEncodingError:
+    made = MaybeEncodingError.__new__(MaybeEncodingError, exc, value)
+    made.exc, made.value = exc, value
+    return made
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - told in the text
+        return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - the documented name
+    """The traceback that an exception had in the worker, as text: the `__cause__` of the exception here."""
+
+    def __init__(self, tb: str) -> None:
+        super().__init__(tb)
+        self.tb = tb
+
+    def __str__(self) -> str:
+        return self.tb
+
+
+def pack_value(value: Any) -> tuple[bool, bytes]:
+    """(True, the value pickled), or (False, a packed failure that says why it cannot be)."""
+    try:
+        return True, bytes(ForkingPickler.dumps(value))
+    except Exception as error:  # noqa: BLE001 - whatever pickling raises goes to the one who waits for the value
+        return False, pack_failure(MaybeEncodingError(error, value))
+
+
+def pack_failure(error: BaseException) -> bytes:
+    """An exception and its traceback, pickled, such that it can be unpickled."""
+    import traceback  # noqa: PLC0415 - only when something failed
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    try:
+        packed = bytes(ForkingPickler.dumps((error, text)))
+        pickle.loads(packed)
+    except Exception as why:  # noqa: BLE001 - told to the one who waits
+        packed = bytes(ForkingPickler.dumps((MaybeEncodingError(why, error), text)))
+    return packed
+
+
+def unpack_failure(packed: bytes) -> BaseException:
+    """The exception, with the remote traceback as its cause."""
+    error: BaseException
+    try:
+        error, text = pickle.loads(packed)
+    except Exception as why:  # noqa: BLE001 - it could be rebuilt there, but not here
+        return MaybeEncodingError(why, f"an exception of {len(packed)} bytes")
+    error.__cause__ = RemoteTraceback(f'\n"""\n{text}"""')
+    return error

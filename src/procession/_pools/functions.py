@@ -1,0 +1,87 @@
+"""Functions on their way to workers: pickled once, kept in the arena, unpickled once by each worker.
+
+Promises: a function that pickle names by module and name (the usual case) is pickled once for a pool; anything else (methods, partials,
+callables with state) once for each job, so that its state is that of the call. What pickle cannot name goes by value (cloudpickle).
+Not here: arguments.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any
+
+from procession._channels.pickling import ForkingPickler
+from procession._primitives.values import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FunctionRef", "FunctionStore", "FunctionTable", "dumps_function"]
+
+KEPT = 256  # functions that a pool keeps pickled; past that the oldest is pickled again
+KEPT_BY_WORKER = 64
+
+
+def dumps_function(func: Any) -> bytes:
+    """A callable, pickled by reference if it can be named, by value if not; raises what pickle raised if neither is possible."""
+    try:
+        return bytes(ForkingPickler.dumps(func))
+    except Exception as error:  # noqa: BLE001 - pickle raises many; the second try decides
+        import cloudpickle  # noqa: PLC0415 - loaded only for functions that have no name
+
+        try:
+            return bytes(cloudpickle.dumps(func))
+        except Exception:  # noqa: BLE001 - the first error is the one that the user knows
+            raise error from None
+
+
+class FunctionRef:
+    """A pickled function in the arena; `place` is what task messages name it by. It stays there as long as this object lives."""
+
+    def __init__(self, func: Any) -> None:
+        packed = dumps_function(func)
+        self._memory = Memory(len(packed) + 8)
+        with memoryview(self._memory) as view:  # type: ignore[arg-type]  # a buffer by its native base
+            view[:8] = len(packed).to_bytes(8, "little")
+            view[8 : 8 + len(packed)] = packed
+        self.place = self._memory.handle
+
+
+class FunctionStore:
+    """The functions of a pool, in the process that owns it."""
+
+    def __init__(self) -> None:
+        self._refs: dict[types.FunctionType, FunctionRef] = {}
+
+    def ref(self, func: Callable[..., Any]) -> FunctionRef:
+        """The reference of a function, made if need be; raises what pickling raises."""
+        if type(func) is not types.FunctionType or func.__closure__ is not None:
+            return FunctionRef(func)
+        ref = self._refs.get(func)
+        if ref is None:
+            if len(self._refs) >= KEPT:
+                del self._refs[next(iter(self._refs))]
+            ref = self._refs[func] = FunctionRef(func)
+        return ref
+
+
+class FunctionTable:
+    """The functions that a worker has met."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], Any] = {}
+
+    def load(self, offset: int, generation: int) -> Any:
+        """The function at a place; raises what unpickling raises."""
+        known = self._known.get((offset, generation))
+        return self._fetch((offset, generation)) if known is None else known
+
+    def _fetch(self, place: tuple[int, int]) -> Any:
+        memory = Memory.attach(place)
+        with memoryview(memory) as view:  # type: ignore[arg-type]  # a buffer by its native base
+            size = int.from_bytes(view[:8], "little")
+            func = ForkingPickler.loads(bytes(view[8 : 8 + size]))
+        if len(self._known) >= KEPT_BY_WORKER:
+            del self._known[next(iter(self._known))]
+        self._known[place] = func
+        return func
