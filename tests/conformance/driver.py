@@ -36,11 +36,7 @@ def modules_of(method):
     package = importlib.import_module(name)
     if not hasattr(package, "__path__"):
         return [name]
-    return [
-        f"{name}.{m.name}"
-        for m in pkgutil.iter_modules(package.__path__)
-        if m.name.startswith("test_")
-    ]
+    return [f"{name}.{m.name}" for m in pkgutil.iter_modules(package.__path__) if m.name.startswith("test_")]
 
 
 def classes_of(module):
@@ -48,18 +44,12 @@ def classes_of(module):
     return {
         name: value
         for name, value in vars(importlib.import_module(module)).items()
-        if isinstance(value, type)
-        and issubclass(value, unittest.TestCase)
-        and value.__module__ == module
+        if isinstance(value, type) and issubclass(value, unittest.TestCase) and value.__module__ == module
     }
 
 
 def list_classes(method, results):
-    found = [
-        (module, name, case)
-        for module in modules_of(method)
-        for name, case in classes_of(module).items()
-    ]
+    found = [(module, name, case) for module in modules_of(method) for name, case in classes_of(module).items()]
     main_handling = "test.test_multiprocessing_main_handling"
     name = PREFIXES[method] + "CmdLineTest"
     found.append((main_handling, name, classes_of(main_handling)[name]))
@@ -100,12 +90,8 @@ class Recorder(unittest.TestResult):
         )
 
     def note(self, test, status, detail=""):
-        if not isinstance(
-            getattr(test, "_testMethodName", None), str
-        ):  # setUpClass, tearDownModule, ...
-            self.write(
-                event="fixture", test=test.id().split(" ")[0], status=status, detail=detail[-4000:]
-            )
+        if not isinstance(getattr(test, "_testMethodName", None), str):  # setUpClass, tearDownModule, ...
+            self.write(event="fixture", test=test.id().split(" ")[0], status=status, detail=detail[-4000:])
         elif self.status not in ("fail", "error"):
             self.status, self.detail = status, detail[-4000:]
 

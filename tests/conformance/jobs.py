@@ -150,18 +150,14 @@ class Job:
     def blame(self, status: str, code: int | None) -> None:
         log = self.log.read_bytes()[-6000:].decode(errors="replace")
         detail = f"{status}, exit code {code}\n{log}"
-        name = self.running or (
-            "exit" if self.ended or not self.case.waiting else self.case.waiting[0]
-        )
+        name = self.running or ("exit" if self.ended or not self.case.waiting else self.case.waiting[0])
         self.case.results[name] = Result(status, time.monotonic() - self.test_began, detail)
         if name in self.case.waiting:
             self.case.waiting.remove(name)
         self.case.restarts += 1
         if self.case.restarts > RESTARTS:
             for test in self.case.waiting:
-                self.case.results[test] = Result(
-                    status, 0.0, f"not run: {RESTARTS} tests before it did not end"
-                )
+                self.case.results[test] = Result(status, 0.0, f"not run: {RESTARTS} tests before it did not end")
             self.case.waiting.clear()
 
 
@@ -184,18 +180,9 @@ def end_session(session: int, signum: int) -> list[str]:
     """Signal every living process of `session`; what they were."""
     ended = []
     for name in os.listdir("/proc"):
-        if (
-            name.isdigit()
-            and (found := session_of(int(name)))[0] == session
-            and found[1] not in "ZX"
-        ):
+        if name.isdigit() and (found := session_of(int(name)))[0] == session and found[1] not in "ZX":
             try:
-                command = (
-                    Path(f"/proc/{name}/cmdline")
-                    .read_bytes()
-                    .replace(b"\0", b" ")
-                    .decode(errors="replace")
-                )
+                command = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 os.kill(int(name), signum)
                 ended.append(command[:200])
             except (OSError, ProcessLookupError):
@@ -221,13 +208,9 @@ def list_classes(program: Path, method: str) -> list[Class]:
             check=False,
         )
         if done.returncode != 0:
-            raise RuntimeError(
-                f"the suite cannot be imported on the target:\n{done.stdout[-8000:]}"
-            )
+            raise RuntimeError(f"the suite cannot be imported on the target:\n{done.stdout[-8000:]}")
         lines = map(json.loads, (folder / "found").read_text().splitlines())
-        return [
-            Class(line["module"], line["class"], line["tests"]) for line in lines if "class" in line
-        ]
+        return [Class(line["module"], line["class"], line["tests"]) for line in lines if "class" in line]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

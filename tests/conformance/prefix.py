@@ -53,9 +53,7 @@ class Interpreter:
     @classmethod
     def of(cls, program: str) -> Interpreter:
         """Ask `program`, which may be that of a virtual environment, where its real files are."""
-        done = subprocess.run(
-            [program, "-S", "-E", "-c", ASK], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([program, "-S", "-E", "-c", ASK], capture_output=True, text=True, check=True)
         base, library, series, version = json.loads(done.stdout)
         real = Path(base, "bin", f"python{series}").resolve()
         return cls(
@@ -69,9 +67,7 @@ class Interpreter:
 
 def names_needed(suite: Path) -> set[tuple[str, str]]:
     """The (submodule, name) pairs of multiprocessing that `suite` reads while it is imported."""
-    return {
-        pair for node in at_import(ast.parse(suite.read_bytes()).body) for pair in names_read(node)
-    }
+    return {pair for node in at_import(ast.parse(suite.read_bytes()).body) for pair in names_read(node)}
 
 
 def at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
@@ -101,11 +97,7 @@ def names_read(node: ast.AST) -> Iterator[tuple[str, str]]:
                 yield (alias.name, "") if is_module else (submodule, alias.name)
     elif isinstance(node, ast.Attribute):
         words = ast.unparse(node).split(".")
-        if (
-            words[0] == "multiprocessing"
-            and all(word.isidentifier() for word in words)
-            and len(words) > 2
-        ):
+        if words[0] == "multiprocessing" and all(word.isidentifier() for word in words) and len(words) > 2:
             yield words[1], words[2]
 
 
@@ -140,9 +132,7 @@ def build(where: Path, interpreter: Interpreter, target: str, site: Path | None 
 def link_suite(source: Path, where: Path) -> None:
     """Link the folder `test`. Some installations lack its packages: their entry points are two lines, made here."""
     if not (source / "_test_multiprocessing.py").exists():
-        raise SuiteMissing(
-            f"{source} has no _test_multiprocessing.py: this Python came without its tests"
-        )
+        raise SuiteMissing(f"{source} has no _test_multiprocessing.py: this Python came without its tests")
     link_all(source, where, skip=set())
     for method in METHODS:
         name = f"test_multiprocessing_{method}"
@@ -150,9 +140,7 @@ def link_suite(source: Path, where: Path) -> None:
             continue
         ensure(where / name).joinpath("__init__.py").touch()
         for module, selection in ENTRIES.items():
-            (where / name / f"{module}.py").write_text(
-                ENTRY.format(method=method, selection=selection)
-            )
+            (where / name / f"{module}.py").write_text(ENTRY.format(method=method, selection=selection))
 
 
 def ensure(folder: Path) -> Path:

@@ -64,9 +64,7 @@ def run_suite(
         program = prefix.build(folder / "prefix", interpreter, target, site)
         classes = jobs.list_classes(program, method)
         for case in classes:
-            case.waiting = [
-                test for test in case.waiting if wanted(f"{case.name}.{test}", only, exceptions)
-            ]
+            case.waiting = [test for test in case.waiting if wanted(f"{case.name}.{test}", only, exceptions)]
         chosen = [case for case in classes if case.waiting]
         results, left = dict[str, Result](), dict[str, list[str]]()
         for case in jobs.run(program, chosen, workers or os.cpu_count() or 1, limits or Limits()):
@@ -89,15 +87,11 @@ def run_suite(
 
 
 def wanted(test: str, only: list[str] | None, exceptions: verdict.Exceptions) -> bool:
-    return not exceptions.is_never_run(test) and (
-        not only or any(fnmatchcase(test, pattern) for pattern in only)
-    )
+    return not exceptions.is_never_run(test) and (not only or any(fnmatchcase(test, pattern) for pattern in only))
 
 
 def summary(run: Run) -> str:
-    numbers = ", ".join(
-        f"{n} {status}" for status, n in verdict.counts(run.results.values()).items() if n
-    )
+    numbers = ", ".join(f"{n} {status}" for status, n in verdict.counts(run.results.values()).items() if n)
     return f"{run.title}: {numbers or 'no test'}; {run.seconds:.0f} s"
 
 
@@ -157,12 +151,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stdlib", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("-j", dest="workers", type=int)
-    parser.add_argument(
-        "--test-limit", type=float, default=Limits.test, help="seconds for one test"
-    )
-    parser.add_argument(
-        "--class-limit", type=float, default=Limits.class_, help="seconds for one class"
-    )
+    parser.add_argument("--test-limit", type=float, default=Limits.test, help="seconds for one test")
+    parser.add_argument("--class-limit", type=float, default=Limits.class_, help="seconds for one class")
     return parser.parse_args()
 
 

@@ -129,9 +129,7 @@ def exceptions(tmp_path: Path) -> verdict.Exceptions:
         ("A.test_new", "skip", "skipped for a reason that is not listed"),
     ],
 )
-def test_verdict_fails_on(
-    exceptions: verdict.Exceptions, test: str, status: str, said: str
-) -> None:
+def test_verdict_fails_on(exceptions: verdict.Exceptions, test: str, status: str, said: str) -> None:
     found = verdict.complaints({test: Result(status)}, exceptions, whole=False)
     assert len(found) == 1
     assert said in found[0]

@@ -53,11 +53,7 @@ class Exceptions:
         if unknown:
             raise ValueError(f"{path.name}: unknown tables {sorted(unknown)}")
         kinds = [
-            [
-                entry
-                for item in parsed.get(kind, [])
-                if (entry := parse(item)).applies(method, python)
-            ]
+            [entry for item in parsed.get(kind, []) if (entry := parse(item)).applies(method, python)]
             for kind in ("never_run", "failing")
         ]
         return cls(*kinds, parsed.get("skips", []), parsed.get("lacking", []))
@@ -95,9 +91,7 @@ def complaints(results: Mapping[str, Result], exceptions: Exceptions, whole: boo
         if result.status in BAD and listed is None:
             said.append(f"{test}: {result.status}\n    {last_line(result.detail)}")
         elif result.status == "ok" and listed is not None:
-            said.append(
-                f"{test}: passes, but exceptions.toml lists it ({listed}): take it from the list"
-            )
+            said.append(f"{test}: passes, but exceptions.toml lists it ({listed}): take it from the list")
         elif result.status == "skip" and not exceptions.knows_skip(result.detail):
             said.append(f"{test}: skipped for a reason that is not listed: {result.detail}")
     if whole:

@@ -84,9 +84,7 @@ def reap_orphans(baseline: Holdings) -> None:
         import procession as mp
 
         mp.active_children()
-    proc.reap(
-        {pid for pid in proc.children() if pid not in baseline.processes and proc.is_zombie(pid)}
-    )
+    proc.reap({pid for pid in proc.children() if pid not in baseline.processes and proc.is_zombie(pid)})
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -110,9 +108,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(
-    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
-) -> Iterator[None]:
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest) -> Iterator[None]:
     if fixturedef.scope == "function" or not proc.SUPPORTED:
         return (yield)
     before = Holdings.now()

@@ -67,9 +67,7 @@ def test_two(pipe):
 """
 
 
-def run_pytest(
-    tmp_path: Path, source: str, *options: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_pytest(tmp_path: Path, source: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (tmp_path / "test_sample.py").write_text(source)
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\nmarkers =\n deadline(seconds): x\n leaves(what, reason): x\nfilterwarnings = error\n"
@@ -142,11 +140,7 @@ def test_clean_tests_pass_and_may_share_what_their_module_opened(tmp_path: Path)
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_order(tmp_path: Path) -> None:
     source = "".join(f"def test_{n}(): pass\n" for n in range(30))
-    orders = [
-        run_pytest(tmp_path, source, "-vv", "--order-seed", seed).stdout for seed in ("1", "1", "2")
-    ]
-    lines = [
-        [line.split()[0] for line in order.splitlines() if "PASSED" in line] for order in orders
-    ]
+    orders = [run_pytest(tmp_path, source, "-vv", "--order-seed", seed).stdout for seed in ("1", "1", "2")]
+    lines = [[line.split()[0] for line in order.splitlines() if "PASSED" in line] for order in orders]
     assert lines[0] == lines[1] != lines[2]
     assert len(lines[0]) == 30
