@@ -17,7 +17,7 @@ typedef struct pn_lock {
     pn_spin spin;
     uint32_t unused;
     int64_t since;                /* when it was orphaned or last contended; informative */
-    uint64_t reserved;
+    uint64_t reserved[2];
 } pn_lock;
 _Static_assert(sizeof(pn_lock) == 64, "a lock is one cache line");
 

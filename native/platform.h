@@ -9,7 +9,15 @@ uint32_t pn_process_id(void);
 int pn_cpu(void);              /* the CPU this thread runs on, -1 if unknown */
 int pn_cpus_allowed(void);     /* CPUs in this thread's affinity mask, cached for ~100 ms */
 void pn_pause(void);           /* one spin step */
-bool pn_thread_is_gone(uint32_t pid, uint32_t tid);
+void pn_yield(void);           /* lets another thread run on this CPU */
+bool pn_thread_is_gone(uint32_t pid, uint32_t tid); /* it runs no more: no such thread, or a zombie */
+bool pn_process_is_gone(uint32_t pid);              /* the same of all its threads */
+void pn_exit_now(int status);  /* these three: as if it had happened from outside (fault.c) */
+void pn_kill_now(void);
+void pn_stop_now(void);
+pn_code pn_random(void *bytes, size_t count);
+/* Where in a robust mutex that this thread has just locked the word lies that the kernel marks at its death; -1: not to be found. */
+ptrdiff_t pn_robust_word_offset(const void *mutex, size_t mutex_bytes);
 
 /* Sleep while *word == expected, until deadline. PN_OK = woken or word differed or spurious; PN_TIMEOUT; PN_INTERRUPTED (EINTR). */
 pn_code pn_futex_wait(_Atomic uint32_t *word, uint32_t expected, pn_deadline deadline);
@@ -28,7 +36,12 @@ void pn_memory_unmap(void *base, uint64_t size);
 pn_code pn_memory_reserve(int fd, uint64_t from, uint64_t size); /* pages exist afterwards, or PN_NOMEM: never SIGBUS later */
 void pn_memory_punch(int fd, uint64_t from, uint64_t size);      /* gives pages back */
 uint64_t pn_memory_used(int fd);                                  /* bytes of pages that exist */
+pn_code pn_memory_size(int fd, uint64_t *size);
+pn_code pn_memory_read(int fd, void *bytes, size_t count);        /* its first bytes; PN_STALE: it is shorter */
+pn_code pn_memory_keep(int fd);                                   /* an inherited descriptor: not for the programs that we exec */
+void pn_memory_close(int fd);
+uint64_t pn_memory_limit(void);                                   /* physical memory, or what the control group allows */
 
-/* Runs after fork in the child (pthread_atfork). Registered once. */
+/* Runs after fork in the child (pthread_atfork), in the order of registration. The same function twice counts once; at most 8. */
 void pn_on_fork_child(void (*child)(void));
 #endif

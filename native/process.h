@@ -37,7 +37,13 @@ typedef struct pn_wait_row {
     pn_owner held_by;         /* 0 where nobody holds it */
 } pn_wait_row;
 
+/* state     who writes it                                     a kill leaves
+ * FREE      nobody                                            -
+ * STARTING  its process; pid << 8 is in the same word         a slot that the next claim takes over: that pid is gone
+ * ALIVE     its process, after it holds `life`                a marked life word; whoever sweeps makes it DEAD
+ * DEAD      a sweeper (sect. `sweeping`), or its process when it leaves; reused once swept == generation  */
 typedef enum pn_slot_state { PN_SLOT_FREE = 0, PN_SLOT_STARTING, PN_SLOT_ALIVE, PN_SLOT_DEAD } pn_slot_state;
+#define PN_SLOT_STATE(word) ((pn_slot_state)((word) & 0xff))
 
 typedef struct pn_process_slot {
     _Atomic uint32_t state;        /* pn_slot_state */
@@ -48,12 +54,14 @@ typedef struct pn_process_slot {
     int64_t started_at;            /* pn_clock() */
     _Atomic int64_t died_at;       /* 0 = alive, or not noticed yet */
     _Atomic int32_t exit_status;   /* as Process.exitcode (negative: signal); INT32_MIN = not known */
-    uint32_t unused;
+    uint32_t life_tid;             /* the thread that holds `life` */
     uint64_t fork_epoch;           /* header->fork_epoch when it was forked; 0 = not forked from a process of ours */
     _Atomic pn_off ledger;         /* what this process refers to: ledger.h */
     _Atomic pn_off claim;          /* free for the floors above */
     char name[PN_NAME_BYTES];      /* UTF-8, NUL-terminated: Process.name */
     pn_wait_row waits[PN_WAIT_ROWS];
+    _Atomic uint32_t swept;        /* the generation whose leftovers have been swept: the slot may be used again */
+    uint32_t unused;
 } pn_process_slot;
 _Static_assert(sizeof(pn_process_slot) <= 1024, "a slot is 1 KiB");
 
@@ -69,6 +77,8 @@ static inline pn_owner pn_self(void) {
     return PN_LIKELY(me != 0) ? me : pn_self_slow();
 }
 pn_code pn_process_register(void);
+/* How many slots were ever used: 1 … pn_slots_in_use() - 1 are worth looking at (a look at others would make their pages). */
+uint32_t pn_slots_in_use(void);
 void pn_process_set_name(const char *name);
 /* A normal exit: gives up the ledger and marks the slot DEAD with `status`. What it still holds becomes orphaned. */
 void pn_process_leave(int32_t status);
@@ -81,8 +91,9 @@ bool pn_owner_is_alive(pn_owner owner);
 bool pn_life_word(pn_owner owner, _Atomic uint32_t **word, uint32_t *expected);
 /* After a death was noticed: wake everybody else who sleeps on the life word (the kernel woke only one). */
 void pn_life_cascade(pn_owner owner);
-/* Before adopting what a dead process held: wait (at most ~1 ms) until the thread that held it is really gone. */
-void pn_wait_thread_gone(pn_owner owner);
+/* Before adopting what a dead process held: wait (at most ~1 ms) until the thread that held it is really gone. False: it still runs
+ * (its process has left and goes on): it will let go by itself or be gone later; look again. */
+bool pn_wait_thread_gone(pn_owner owner);
 /* Sweep the slots of the dead that nobody has swept (any process may call it; at most one does the work). */
 void pn_sweep_dead(void);
 #endif

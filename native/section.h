@@ -27,6 +27,8 @@ static inline _Atomic uint32_t *pn_low_half(_Atomic uint64_t *word) {
 }
 pn_code pn_section_enter_slow(pn_section *section, pn_owner me);
 void pn_section_wake(pn_section *section);
+/* Never waits for a living holder: PN_OK, PN_RECOVERED, or PN_TIMEOUT. */
+pn_code pn_section_try(pn_section *section, pn_owner me);
 
 static inline pn_code pn_section_enter(pn_section *section, pn_owner me) {
     uint64_t expected = 0;

@@ -1,0 +1,74 @@
+/* section.c: the slow ways into and out of an internal section: spin, sleep, adopt. The words are drawn in section.h.
+ *
+ * Who has slept takes the word with the waiters bit: it cannot know whether others still sleep. Costs one useless wake at most.
+ * A holder that was killed between letting go and waking is no loss: it took our sleep's life word along.  */
+#include "section.h"
+#include "fault.h"
+#include "platform.h"
+
+#define SPINS 64 /* pauses: about as long as the longest common section (a queue's copy of 1 KiB) */
+
+static bool cas(pn_section *section, uint64_t *seen, uint64_t wanted) {
+    return atomic_compare_exchange_strong_explicit(&section->word, seen, wanted, memory_order_acquire, memory_order_relaxed);
+}
+
+/* `seen` (held by a dead one) -> me. False: somebody was quicker, or the dead one's thread still runs. */
+static bool adopt(pn_section *section, uint64_t seen, pn_owner me) {
+    if (!pn_wait_thread_gone(seen & PN_OWNER_MASK)) return false;
+    PN_FAULT("section.adopt.before_cas");
+    if (!cas(section, &seen, me | PN_WAITERS)) return false;
+    PN_FAULT("section.adopt.after_cas");
+    return true;
+}
+
+static bool spin(const pn_section *section, uint64_t seen) {
+    if (pn_cpus_allowed() < 2) return false;
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(&section->word, memory_order_relaxed) != seen) return true;
+        pn_pause();
+    }
+    return false;
+}
+
+static void sleep_on(pn_section *section, uint64_t seen) {
+    pn_owner holder = seen & PN_OWNER_MASK;
+    pn_wait_target target = {pn_low_half(&section->word), (uint32_t)seen, PN_WAIT_SECTION, pn_offset_of(section), &holder, 1};
+    (void)pn_sleep(&target, PN_FOREVER); /* whatever ended it: look at the word */
+}
+
+pn_code pn_section_enter_slow(pn_section *section, pn_owner me) {
+    uint64_t mine = me;
+    for (;;) {
+        uint64_t seen = atomic_load_explicit(&section->word, memory_order_relaxed);
+        if (seen == 0) {
+            if (!cas(section, &seen, mine)) continue;
+            PN_FAULT("section.enter.after_cas");
+            return PN_OK;
+        }
+        if (!pn_owner_is_alive(seen & PN_OWNER_MASK)) {
+            if (!adopt(section, seen, me)) continue;
+            pn_life_cascade(seen & PN_OWNER_MASK);
+            return PN_RECOVERED;
+        }
+        if (mine == me && spin(section, seen)) continue;
+        if ((seen & PN_WAITERS) == 0) {
+            if (!cas(section, &seen, seen | PN_WAITERS)) continue;
+            seen |= PN_WAITERS;
+        }
+        PN_FAULT("section.enter.before_sleep");
+        sleep_on(section, seen);
+        mine = me | PN_WAITERS;
+    }
+}
+
+pn_code pn_section_try(pn_section *section, pn_owner me) {
+    uint64_t seen = 0;
+    if (cas(section, &seen, me)) return PN_OK;
+    if (pn_owner_is_alive(seen & PN_OWNER_MASK)) return PN_TIMEOUT;
+    return adopt(section, seen, me) ? PN_RECOVERED : PN_TIMEOUT;
+}
+
+void pn_section_wake(pn_section *section) {
+    PN_FAULT("section.leave.before_wake");
+    pn_futex_wake(pn_low_half(&section->word), 1);
+}
