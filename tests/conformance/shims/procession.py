@@ -51,6 +51,7 @@ def fill(submodule, name, lacking):
 
 
 def install():
+    del sys.modules["multiprocessing"]  # this very module, half imported: install() puts ours there
     procession.install()
     lacking = []
     for submodule, name in NEEDED:
