@@ -1,0 +1,239 @@
+/* quarantine.c: objects that forked descendants may still use without having counted it.
+ *
+ * A fork copies wrappers that the child never counts. The program's fork_epoch goes up at every fork; an object keeps the epoch at
+ * which it was made (birth), a forked process the epoch of its own fork (epoch) and that of its first forked ancestor (root):
+ *   a process can have inherited an object made at b and given up by all who counted it at f   only if   epoch > b and root <= f
+ * While such a process lives, the object stays, with one reference that belongs to the quarantine; it works meanwhile.
+ *
+ * A lineage row exists from before the fork until the process is found dead. Until the child has a process slot its pid stands for it.
+ * Rule: epoch is stored last and cleared by CAS; rows are chosen in the section. A kill in between leaves no row, and no fork either.
+ * Promises: an inherited wrapper is never left with a block that became something else. Not here: counting (object.c).  */
+#include "ledger.h"
+
+#include "fault.h"
+#include "platform.h"
+
+#define PN_LINEAGES 1024u
+#define PN_BIRTH_PATIENCE 10000000000ll /* ns: a child writes its pid at once; a row without one by then is a fork that failed */
+#define PN_REVIEWED 64                  /* objects let go in one visit */
+
+typedef struct pn_lineage {
+    _Atomic uint64_t epoch;     /* 0 = free row */
+    uint64_t root;
+    int64_t since;
+    _Atomic uint32_t pid;
+    _Atomic uint32_t process;   /* high half of its owner id, once it has one */
+} pn_lineage;
+
+typedef struct pn_quarantine {
+    pn_ledger ledger;               /* count of an entry: when it was given up, as a birth rounded up, + 1 */
+    _Atomic uint64_t youngest;      /* no living forked process is younger */
+    _Atomic uint64_t unknown;       /* the youngest fork that found no row: what is older stays for ever */
+    _Atomic uint32_t rows_used;
+    uint32_t additions;             /* since the last review */
+    pn_lineage rows[PN_LINEAGES];
+} pn_quarantine;
+_Static_assert(PN_QUARANTINE_STATE + sizeof(pn_quarantine) <= PN_TABLE_OFFSET, "the quarantine ends before the process table");
+
+static __thread uint32_t forking; /* row + 1 of the fork that this thread is about to do, or has just done */
+static struct { uint32_t row; uint64_t epoch, root; } self; /* of this process, if it was forked; row + 1 */
+
+static pn_quarantine *state(void) { return (pn_quarantine *)(void *)(pn_base + PN_QUARANTINE_STATE); }
+
+/* ── epochs in 16 bits: mantissa:12 | exponent:4; 134 million forks, then everything counts as old ───────────────────────── */
+
+static uint32_t pack(uint64_t epoch, bool up) {
+    uint32_t exponent = 0;
+    for (; epoch >= 4096 && exponent < 15; exponent++) epoch = up ? (epoch + 1) / 2 : epoch / 2;
+    return epoch >= 4096 ? 0xffff : (uint32_t)epoch | exponent << 12;
+}
+static uint64_t unpack(uint32_t packed) { return (uint64_t)(packed & 0xfff) << (packed >> 12); }
+
+uint32_t pn_quarantine_birth(void) { return pack(atomic_load_explicit(&pn_header()->fork_epoch, memory_order_relaxed), false); }
+
+/* ── lineages ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_living(const pn_lineage *row) {
+    uint32_t process = atomic_load(&row->process), pid = atomic_load(&row->pid);
+    if (process != 0) return pn_owner_is_alive((pn_owner)process << 32);
+    if (pid != 0) return !pn_process_is_gone(pid);
+    return pn_clock() - row->since < PN_BIRTH_PATIENCE;
+}
+
+/* The epoch of a living process, else 0; frees the row of a dead one. */
+static uint64_t living_epoch(pn_lineage *row) {
+    uint64_t epoch = atomic_load(&row->epoch);
+    if (epoch == 0 || is_living(row)) return epoch;
+    (void)atomic_compare_exchange_strong(&row->epoch, &epoch, 0);
+    return 0;
+}
+
+/* May a living process have inherited what was made at `birth` and given up at `end`? */
+static bool may_be_inherited(uint64_t birth, uint64_t end) {
+    pn_quarantine *quarantine = state();
+    uint64_t bound = atomic_load(&quarantine->youngest), youngest = 0;
+    if (PN_LIKELY(bound <= birth)) return false;
+    if (atomic_load(&quarantine->unknown) > birth) return true;
+    uint32_t used = atomic_load(&quarantine->rows_used);
+    for (uint32_t i = 0; i < used; i++) {
+        uint64_t epoch = living_epoch(&quarantine->rows[i]);
+        if (epoch > birth && quarantine->rows[i].root <= end) return true;
+        if (epoch > youngest) youngest = epoch;
+    }
+    (void)atomic_compare_exchange_strong(&quarantine->youngest, &bound, youngest);
+    return false;
+}
+
+bool pn_quarantine_needed(uint32_t birth) { return may_be_inherited(unpack(birth), UINT64_MAX); }
+
+/* In the section: a free row's number + 1; 0: there is none. */
+static uint32_t free_row(pn_quarantine *quarantine) {
+    uint32_t used = atomic_load(&quarantine->rows_used);
+    for (uint32_t i = 0; i < used; i++)
+        if (living_epoch(&quarantine->rows[i]) == 0) return i + 1;
+    if (used == PN_LINEAGES) return 0;
+    atomic_store(&quarantine->rows_used, used + 1);
+    return used + 1;
+}
+
+static void raise_to(_Atomic uint64_t *word, uint64_t value) {
+    uint64_t old = atomic_load(word);
+    while (old < value && !atomic_compare_exchange_weak(word, &old, value)) continue;
+}
+
+static void write_row(pn_quarantine *quarantine, uint64_t epoch) {
+    uint32_t number = forking != 0 ? forking : free_row(quarantine);
+    if (number == 0) {
+        raise_to(&quarantine->unknown, epoch);
+        raise_to(&quarantine->youngest, epoch);
+        return;
+    }
+    pn_lineage *row = &quarantine->rows[number - 1];
+    row->root = self.root != 0 ? self.root : epoch;
+    row->since = pn_clock();
+    atomic_store(&row->pid, 0);
+    atomic_store(&row->process, 0);
+    atomic_store(&row->epoch, epoch);
+    raise_to(&quarantine->youngest, epoch); /* after the row: who lowers it has read it before, or has seen the row */
+    forking = number;
+}
+
+/* Called twice for one fork (by hand and by the fork itself), it only makes the child younger. */
+void pn_before_fork(void) {
+    pn_owner me = pn_base != NULL ? pn_self() : 0;
+    if (me == 0) return;
+    pn_quarantine *quarantine = state();
+    pn_ledger_enter(&quarantine->ledger, me);
+    write_row(quarantine, atomic_fetch_add(&pn_header()->fork_epoch, 1) + 1);
+    pn_ledger_leave(&quarantine->ledger);
+}
+
+static __thread uint32_t last_row;
+
+static void after_fork_in_parent(void) {
+    last_row = forking;
+    forking = 0;
+}
+
+void pn_after_fork(uint32_t child_pid) {
+    uint32_t number = forking != 0 ? forking : last_row;
+    forking = last_row = 0;
+    if (pn_base == NULL || number == 0) return;
+    pn_lineage *row = &state()->rows[number - 1];
+    uint32_t nobody = 0;
+    if (child_pid != 0) (void)atomic_compare_exchange_strong(&row->pid, &nobody, child_pid);
+    else if (atomic_load(&row->pid) == 0) atomic_store(&row->epoch, 0);
+}
+
+static void after_fork_in_child(void) {
+    if (pn_base == NULL) return;
+    self.row = forking;
+    self.epoch = atomic_load(&pn_header()->fork_epoch);
+    if (self.root == 0) self.root = forking != 0 ? state()->rows[forking - 1].root : 1;
+    if (forking != 0) {
+        self.epoch = atomic_load(&state()->rows[forking - 1].epoch);
+        atomic_store(&state()->rows[forking - 1].pid, pn_process_id());
+    }
+    forking = last_row = 0;
+}
+
+static void watch_forks(void) { (void)pthread_atfork(pn_before_fork, after_fork_in_parent, after_fork_in_child); }
+
+void pn_quarantine_join(pn_owner me) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, watch_forks);
+    if (self.row == 0) return;
+    pn_lineage *row = &state()->rows[self.row - 1];
+    if (atomic_load(&row->epoch) == self.epoch) atomic_store(&row->process, (uint32_t)(me >> 32));
+}
+
+/* ── objects ─────────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static uint32_t now_as_end(void) { return pack(atomic_load(&pn_header()->fork_epoch), true) + 1; }
+
+bool pn_quarantine_add(pn_owner me, pn_off object, uint32_t generation) {
+    pn_quarantine *quarantine = state();
+    pn_block *block = pn_at(object); /* SAFETY: the caller holds a reference */
+    pn_ledger_enter(&quarantine->ledger, me);
+    pn_reference *entry = pn_ledger_find(&quarantine->ledger, object);
+    bool added = false;
+    if (entry != NULL) { /* left by a kill between taking an entry out and forgetting it: it counts for nothing any more */
+        pn_ledger_remove(&quarantine->ledger, entry);
+    }
+    if (pn_ledger_make_room(&quarantine->ledger) == PN_OK) {
+        (void)__atomic_fetch_or(&block->flags, PN_FLAG_QUARANTINED, __ATOMIC_RELAXED);
+        (void)pn_ledger_insert(&quarantine->ledger, object, generation, now_as_end());
+        added = true;
+    }
+    bool is_review_due = ++quarantine->additions >= 256 && quarantine->additions > quarantine->ledger.live / 2;
+    pn_ledger_leave(&quarantine->ledger);
+    if (is_review_due) pn_quarantine_review(me);
+    return added;
+}
+
+void pn_quarantine_touch(pn_owner me, pn_off object) {
+    pn_quarantine *quarantine = state();
+    pn_ledger_enter(&quarantine->ledger, me);
+    pn_reference *entry = pn_ledger_find(&quarantine->ledger, object);
+    if (entry != NULL) atomic_store(&entry->count, now_as_end());
+    pn_ledger_leave(&quarantine->ledger);
+}
+
+/* In the section: takes up to PN_REVIEWED objects out, from entry *from on. */
+static int take_out(pn_quarantine *quarantine, uint32_t *from, pn_off objects[PN_REVIEWED]) {
+    uint32_t capacity;
+    pn_reference *entries = pn_ledger_entries(&quarantine->ledger, &capacity);
+    int n = 0;
+    for (; *from < capacity && n < PN_REVIEWED; ++*from) {
+        pn_reference *entry = &entries[*from];
+        pn_off object = atomic_load_explicit(&entry->object, memory_order_relaxed);
+        if (object <= PN_REFERENCE_GONE) continue;
+        pn_block *block = pn_at(object); /* SAFETY: the quarantine holds a reference to it */
+        bool is_there = atomic_load(&block->generation) == atomic_load(&entry->generation);
+        if (is_there && may_be_inherited(unpack(pn_object_birth(object)), unpack(atomic_load(&entry->count) - 1))) continue;
+        if (is_there) (void)__atomic_fetch_and(&block->flags, (uint8_t)~PN_FLAG_QUARANTINED, __ATOMIC_RELAXED);
+        pn_ledger_remove(&quarantine->ledger, entry);
+        if (is_there) objects[n++] = object;
+    }
+    quarantine->additions = 0;
+    return n;
+}
+
+void pn_quarantine_review(pn_owner me) {
+    pn_quarantine *quarantine = state();
+    if (atomic_load(&quarantine->ledger.tables[0]) == 0 && atomic_load(&quarantine->ledger.tables[1]) == 0) return;
+    pn_off objects[PN_REVIEWED];
+    uint32_t from = 0;
+    int n;
+    do {
+        pn_ledger_enter(&quarantine->ledger, me);
+        n = take_out(quarantine, &from, objects);
+        pn_ledger_leave(&quarantine->ledger);
+        for (int i = 0; i < n; i++) {
+            PN_FAULT("quarantine.review.taken_out");
+            (void)pn_ledger_note(me, objects[i], atomic_load(&((pn_block *)pn_at(objects[i]))->generation));
+            pn_object_drop_released(me, objects[i]);
+            pn_ledger_forget(me, objects[i]);
+        }
+    } while (n == PN_REVIEWED);
+}
