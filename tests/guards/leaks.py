@@ -9,8 +9,8 @@ What the package keeps for a process's lifetime (the arena, the fork server) is 
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
+import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -79,19 +79,18 @@ def still_here(baseline: Holdings, excused: set[str]) -> Holdings:
 
 def reap_orphans(baseline: Holdings) -> None:
     """Collect dead grandchildren, ours since `adopt_orphans`, and children that nobody joined."""
-    procession = importlib.util.find_spec("procession")
-    if procession is not None:
-        import procession as mp
-
-        mp.active_children()
+    if "procession" in sys.modules:
+        sys.modules["procession"].active_children()
     proc.reap({pid for pid in proc.children() if pid not in baseline.processes and proc.is_zombie(pid)})
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _what_the_package_keeps() -> None:
     """Open what is opened once for a process, so that the first test to need it is not blamed."""
-    if importlib.util.find_spec("procession") is None:
-        return
+    try:
+        import procession._native._core
+    except ImportError:
+        return  # nothing is built: the tests that need it say so themselves
     import procession as mp
 
     mp.Lock()

@@ -1,0 +1,1 @@
+"""The rules of the house, read from the syntax trees of src/procession: nothing is imported, nothing is run."""
