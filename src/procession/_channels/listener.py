@@ -1,0 +1,213 @@
+"""Listeners and clients: connections between processes that are not parent and child, over TCP or Unix sockets.
+
+Promises: with a key, both ends have proved that they know it before anything is unpickled. The file of a Unix socket can be
+connected to by its owner only, and goes with its listener.
+Not here: the handshake (`auth`), sending and receiving (`pipe`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from procession._channels import auth
+from procession._channels.pipe import Connection
+from procession._channels.temp_dir import get_temp_dir
+from procession._os import descriptors
+from procession._runtime import Finalizer
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    Address = tuple[Any, ...] | str | bytes
+
+__all__ = ["Client", "Listener", "SocketClient", "SocketListener", "address_type", "arbitrary_address", "families"]
+
+families = [name for name in ("AF_INET", "AF_UNIX") if hasattr(socket, name)]
+default_family = families[-1]  # the fastest: AF_UNIX where there is one
+KNOWN = {*families, "AF_INET6"}
+
+
+def arbitrary_address(family: str) -> Address:
+    """An address of this machine to listen on, which nobody else uses."""
+    if family == "AF_INET":
+        return ("localhost", 0)
+    if family == "AF_INET6":
+        return ("::1", 0)
+    if family == "AF_UNIX" and family in KNOWN:
+        return os.path.join(get_temp_dir(), f"listener-{os.urandom(6).hex()}")
+    raise ValueError(f"unrecognized family {family!r}: use one of {', '.join(sorted(KNOWN))}")
+
+
+def address_type(address: object) -> str:
+    """The family of an address, from its form: 'AF_INET', 'AF_INET6', 'AF_UNIX' or 'AF_PIPE'; ValueError if it has none of them."""
+    if isinstance(address, tuple):
+        return "AF_INET6" if len(address) == 4 or ":" in str(address[0]) else "AF_INET"
+    if isinstance(address, str) and address.startswith("\\\\"):
+        return "AF_PIPE"
+    if isinstance(address, str) or descriptors.is_abstract(address):
+        return "AF_UNIX"
+    raise ValueError(f"address type of {address!r} unrecognized: use (host, port) or the name of a Unix socket")
+
+
+def _check_family(family: str) -> None:
+    if family not in KNOWN:
+        raise ValueError(f"Family {family} is not recognized on this system: use one of {', '.join(sorted(KNOWN))}")
+
+
+def _check_key(authkey: object) -> None:
+    if authkey is not None and not isinstance(authkey, bytes):
+        raise TypeError(f"authkey should be a byte string, not {type(authkey).__name__}")
+
+
+class SocketListener:
+    """A bound socket that listens; without a key."""
+
+    def __init__(self, address: Address, family: str, backlog: int = 1) -> None:
+        self._family = family
+        self._last_accepted: Any = None
+        self._unlink: Finalizer | None = None
+        self._socket: socket.socket | None = socket.socket(getattr(socket, family))
+        try:
+            self._bind(self._socket, address)
+            self._socket.listen(backlog)
+            self._address: Address = self._socket.getsockname()
+        except OSError:
+            self.close()
+            raise
+        if isinstance(self._address, bytes):  # abstract
+            self._address = os.fsdecode(self._address)
+
+    def _bind(self, sock: socket.socket, address: Address) -> None:
+        sock.setblocking(True)  # whatever socket.setdefaulttimeout() says
+        if self._family != "AF_UNIX":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            return
+        assert isinstance(address, str | bytes)  # noqa: S101 - for the type checker
+        descriptors.bind_privately(sock, address)
+        if not descriptors.is_abstract(address):
+            self._unlink = Finalizer(self, _unlink, args=(address,), exitpriority=0)
+
+    def accept(self) -> Connection:
+        """The next connection; waits for one."""
+        if self._socket is None:
+            raise OSError("listener is closed")
+        accepted, self._last_accepted = self._socket.accept()
+        return _connection(accepted, self._family)
+
+    def close(self) -> None:
+        """Stop listening; the file of a Unix socket goes. Idempotent."""
+        listening, self._socket = self._socket, None
+        if listening is not None:
+            listening.close()
+        unlink, self._unlink = self._unlink, None
+        if unlink is not None:
+            unlink()
+
+
+def _unlink(path: str | bytes) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # somebody tidied up before
+
+
+def _connection(sock: socket.socket, family: str) -> Connection:
+    sock.setblocking(True)
+    if family != "AF_UNIX":
+        # Messages are written whole: holding the last bytes back for more to come only delays the answer.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Connection(sock.detach())
+
+
+def SocketClient(address: Address) -> Connection:  # noqa: N802 - the standard library's name
+    """A connection to the socket that listens on `address`; without a key."""
+    family = address_type(address)
+    _check_family(family)
+    with socket.socket(getattr(socket, family)) as sock:
+        sock.setblocking(True)
+        sock.connect(address)
+        return _connection(sock, family)
+
+
+class Listener:
+    """Listens for connections; a context manager that closes itself.
+
+    `address` is (host, port), or the name of a Unix socket (one that begins with a NUL has no file); None: any of this machine.
+    `family` is 'AF_INET', 'AF_INET6' or 'AF_UNIX'; None: what `address` looks like, or the fastest. `backlog`: how many may wait to be
+    accepted. `authkey`: the key that both ends have to prove; None: no proof.
+    Raises ValueError for an unknown family, TypeError for a key that is not bytes, OSError if the address cannot be used.
+    """
+
+    def __init__(
+        self,
+        address: Address | None = None,
+        family: str | None = None,
+        backlog: int = 1,
+        authkey: bytes | None = None,
+    ) -> None:
+        family = family or (default_family if address is None else address_type(address))
+        _check_family(family)
+        _check_key(authkey)
+        self._authkey = authkey
+        self._listener: SocketListener | None = SocketListener(address or arbitrary_address(family), family, backlog)
+
+    def accept(self) -> Connection:
+        """The next connection. Raises AuthenticationError if it does not prove the key, OSError if this listener is closed."""
+        connection = self._listening().accept()
+        if self._authkey is not None:
+            _authenticate(connection, auth.prove_listener, self._authkey)
+        return connection
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+
+    @property
+    def address(self) -> Address:
+        """The address it listens on."""
+        return self._listening()._address
+
+    @property
+    def last_accepted(self) -> Any:
+        """Where the last accepted connection came from; None if that is not known."""
+        return self._listening()._last_accepted or None  # a Unix socket's client has the empty name
+
+    def _listening(self) -> SocketListener:
+        if self._listener is None:
+            raise OSError("listener is closed")
+        return self._listener
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+
+def _authenticate(connection: Connection, prove: Any, authkey: bytes) -> None:
+    try:
+        prove(connection, authkey)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def Client(address: Address, family: str | None = None, authkey: bytes | None = None) -> Connection:  # noqa: N802
+    """A connection to the listener at `address`.
+
+    `family` is inferred from the address if it is None. `authkey`: as the listener's; None: no proof.
+    Raises AuthenticationError if either end does not accept the other's proof, TypeError for a key that is not bytes, ValueError for an
+    unknown family, OSError if nobody listens there.
+    """
+    family = family or address_type(address)
+    _check_family(family)
+    _check_key(authkey)
+    connection = SocketClient(address)
+    if authkey is not None:
+        _authenticate(connection, auth.prove_client, authkey)
+    return connection

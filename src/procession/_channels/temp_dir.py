@@ -1,0 +1,61 @@
+"""The directory of this process for files of its own, such as the sockets of listeners.
+
+Promises: only this user can look into it. It goes with the process; if that was killed, it goes when the next process of this user
+needs a directory, and never while a process that uses it lives (in whatever container it runs).
+"""
+
+from __future__ import annotations
+
+import os
+
+from procession._os import descriptors
+from procession._runtime import Finalizer, state
+
+__all__ = ["get_temp_dir"]
+
+PREFIX = "procession-"
+
+
+def get_temp_dir() -> str:
+    """The path of this process's directory, made when it is first asked for; forked children share it."""
+    if state.temp_dir is None or not os.path.isdir(state.temp_dir):
+        import tempfile  # noqa: PLC0415 - 5 ms that only processes with files of their own pay
+
+        _sweep(tempfile.gettempdir())
+        state.temp_dir = path = tempfile.mkdtemp(prefix=PREFIX)
+        mark = descriptors.lock_directory(path)
+        Finalizer(None, _remove, args=(path, mark), exitpriority=-100)
+    return state.temp_dir
+
+
+def _remove(path: str, mark: int | None) -> None:
+    import shutil  # noqa: PLC0415 - as above
+
+    shutil.rmtree(
+        path, ignore_errors=True
+    )  # whoever still has a file there may be writing it: the next sweep takes the rest
+    state.temp_dir = None
+    if mark is not None:
+        os.close(mark)
+
+
+def _sweep(parent: str) -> None:
+    """Remove directories of processes of this user that were killed."""
+    with os.scandir(parent) as entries:
+        ours = [entry.path for entry in entries if entry.name.startswith(PREFIX)]
+    for path in ours:
+        try:
+            if os.lstat(path).st_uid != os.getuid():
+                continue
+            mark = descriptors.lock_directory(path)
+        except OSError:
+            continue  # it went at this moment, or is none of ours
+        if mark is not None:
+            _remove_stale(path, mark)
+
+
+def _remove_stale(path: str, mark: int) -> None:
+    import shutil  # noqa: PLC0415 - as above
+
+    shutil.rmtree(path, ignore_errors=True)
+    os.close(mark)

@@ -1,0 +1,179 @@
+"""File descriptors: pairs, copies, handing them to another process, waiting until they can be read; names of Unix sockets.
+
+Promises: whatever descriptor is made or received here is closed at exec. A wait ends at its deadline, whatever signals come.
+Not here: framing (`_channels.wire`), which processes may have which descriptor (`_channels.sharer`), pidfds and memfds.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import struct
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "abstract_sockets_supported",
+    "bind_privately",
+    "connect",
+    "duplicate",
+    "is_abstract",
+    "limit_waiting",
+    "listen_without_file",
+    "lock_directory",
+    "pipe",
+    "receive_descriptors",
+    "send_descriptors",
+    "socketpair",
+    "wait_readable",
+]
+
+abstract_sockets_supported = sys.platform == "linux"
+LONGEST_POLL = 2**31 - 1  # ms: poll() takes a C int
+UNREADABLE = select.POLLIN | select.POLLPRI
+
+
+def pipe() -> tuple[int, int]:
+    """A pipe: (the end to read from, the end to write to)."""
+    return os.pipe()
+
+
+def socketpair() -> tuple[int, int]:
+    """Two connected stream sockets of this machine, both ways; blocking, whatever the default timeout of sockets is."""
+    import socket  # noqa: PLC0415 - 3 to 5 ms that a program without duplex pipes need not pay
+
+    first, second = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    first.setblocking(True)
+    second.setblocking(True)
+    return first.detach(), second.detach()
+
+
+def duplicate(fd: int) -> int:
+    """Another descriptor of the same open file."""
+    return os.dup(fd)
+
+
+def send_descriptors(fd: int, descriptors: Sequence[int]) -> None:
+    """Send open descriptors over the Unix socket `fd`, with one byte that says how many (modulo 256)."""
+    import socket  # noqa: PLC0415 - as above
+
+    with socket.socket(fileno=duplicate(fd)) as channel:
+        channel.setblocking(True)
+        socket.send_fds(channel, [bytes([len(descriptors) % 256])], descriptors)
+
+
+def receive_descriptors(fd: int, most: int) -> list[int]:
+    """Receive at most `most` descriptors that came with one byte over the Unix socket `fd`.
+
+    Raises EOFError if the other end is closed, RuntimeError if the byte does not tell the number of descriptors that came.
+    """
+    import socket  # noqa: PLC0415 - as above
+
+    with socket.socket(fileno=duplicate(fd)) as channel:
+        channel.setblocking(True)
+        message, received, _flags, _address = socket.recv_fds(channel, 1, most)
+    if not message and not received:
+        raise EOFError("the other end was closed before it sent a descriptor")
+    for each in received:
+        os.set_inheritable(each, False)
+    if len(received) % 256 != message[0] or not received:
+        for each in received:
+            os.close(each)
+        raise RuntimeError(
+            f"received {len(received)} descriptors with a message that announces {message[0]} modulo 256: "
+            "the other end has to send them with send_handle()"
+        )
+    return received
+
+
+def wait_readable(fds: Iterable[int], timeout: float | None) -> set[int]:
+    """Which of `fds` can be read without blocking, or are at their end; empty if `timeout` (seconds; None: none) ran out.
+
+    Raises OSError (EBADF) for a descriptor that is not open.
+    """
+    poller = select.poll()
+    for fd in fds:
+        poller.register(fd, UNREADABLE)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        found = poller.poll(_milliseconds(deadline))
+        for fd, event in found:
+            if event & select.POLLNVAL:
+                raise OSError(errno.EBADF, f"descriptor {fd} is not open: it cannot be waited for")
+        if found or (deadline is not None and time.monotonic() >= deadline):
+            return {fd for fd, _event in found}
+
+
+def _milliseconds(deadline: float | None) -> int | None:
+    """What is left until `deadline`, rounded up, so that a wait never ends early."""
+    if deadline is None:
+        return None
+    return min(max(0, int((deadline - time.monotonic()) * 1000 + 0.999)), LONGEST_POLL)
+
+
+def is_abstract(address: object) -> bool:
+    """Is this the name of a Unix socket that has no file (it begins with a NUL)?"""
+    if isinstance(address, bytes):
+        return address.startswith(b"\0")
+    return isinstance(address, str) and address.startswith("\0")
+
+
+def bind_privately(sock: socket.socket, address: str | bytes) -> None:
+    """Bind a Unix socket so that only this user may connect: its file is made with mode 0600, whatever the umask."""
+    os.fchmod(sock.fileno(), 0o600)
+    sock.bind(address)
+
+
+def connect(address: str) -> int:
+    """A descriptor connected to the Unix socket of this name; OSError if nobody listens there."""
+    import socket  # noqa: PLC0415 - as above
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(True)
+        sock.connect(address)
+        return sock.detach()
+
+
+def listen_without_file(backlog: int) -> socket.socket:
+    """A listening Unix socket of a name that nobody guesses, and that has no file; blocking."""
+    import socket  # noqa: PLC0415 - as above
+
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.setblocking(True)
+    listener.bind(f"\0procession-{os.getpid()}-{os.urandom(8).hex()}")
+    listener.listen(backlog)
+    return listener
+
+
+def limit_waiting(sock: socket.socket, seconds: float) -> None:
+    """Let no single read or write of a blocking socket take longer: BlockingIOError."""
+    import socket  # noqa: PLC0415 - as above
+
+    whole, fraction = divmod(seconds, 1)
+    limit = struct.pack("@ll", int(whole), int(fraction * 1_000_000))  # struct timeval
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def lock_directory(path: str) -> int | None:
+    """Mark a directory as in use by this process and those forked from it: the descriptor that keeps the mark.
+
+    None if others use it. The kernel takes the mark away with the last of them, however they end.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
