@@ -1,0 +1,58 @@
+"""Connections whose objects travel as XML-RPC instead of pickles: for managers with the serializer 'xmlrpclib'.
+
+Promises: nothing that arrives is unpickled. What XML-RPC cannot say is an error of `send`; a tuple arrives as a list.
+Not here: the sockets (`listener.py`).
+"""
+
+from __future__ import annotations
+
+import xmlrpc.client
+from typing import TYPE_CHECKING, Any
+
+from procession._channels.listener import Client, Listener
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from procession._channels.pipe import Connection
+
+__all__ = ["XmlClient", "XmlConnection", "XmlListener"]
+
+
+class XmlConnection:
+    """A connection that sends and receives objects as XML-RPC."""
+
+    sends_text = True  # not pickles: whoever would send a pickle through `send_bytes` must not
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.fileno, self.close, self.poll = connection.fileno, connection.close, connection.poll
+        self.send_bytes, self.recv_bytes = connection.send_bytes, connection.recv_bytes
+
+    def send(self, obj: Any) -> None:
+        """Send an object; TypeError if XML-RPC has no word for it."""
+        self.send_bytes(xmlrpc.client.dumps((obj,), allow_none=True).encode())
+
+    def recv(self) -> Any:
+        """Receive an object."""
+        (obj,), _method = xmlrpc.client.loads(self.recv_bytes().decode())
+        return obj
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+
+class XmlListener(Listener):
+    """A listener whose connections are `XmlConnection`s."""
+
+    def accept(self) -> Any:
+        """The next connection."""
+        return XmlConnection(super().accept())
+
+
+def XmlClient(*args: Any, **kwds: Any) -> XmlConnection:  # noqa: N802 - the standard library's name
+    """As `Client`."""
+    return XmlConnection(Client(*args, **kwds))
