@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 import time
+import traceback
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -61,6 +62,8 @@ class Holdings:
 
 BASELINE = pytest.StashKey[Holdings]()
 FAILED = pytest.StashKey[bool]()
+WARM_UP = pytest.StashKey[str]()
+WARM = "done"
 
 
 def still_here(baseline: Holdings, excused: set[str]) -> Holdings:
@@ -77,26 +80,34 @@ def still_here(baseline: Holdings, excused: set[str]) -> Holdings:
         pause = min(pause * 2, 0.1)
 
 
-def reap_orphans(baseline: Holdings) -> None:
+def reap_orphans(baseline: Holdings, config: pytest.Config) -> None:
     """Collect dead grandchildren, ours since `adopt_orphans`, and children that nobody joined."""
-    if "procession" in sys.modules:
+    if config.stash.get(WARM_UP, None) == WARM:
         sys.modules["procession"].active_children()
     proc.reap({pid for pid in proc.children() if pid not in baseline.processes and proc.is_zombie(pid)})
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _what_the_package_keeps() -> None:
+def _what_the_package_keeps(pytestconfig: pytest.Config) -> None:
     """Open what is opened once for a process, so that the first test to need it is not blamed."""
     try:
-        import procession._native._core
-    except ImportError:
-        return  # nothing is built: the tests that need it say so themselves
-    import procession as mp
+        import procession as mp
 
-    mp.Lock()
-    server = mp.get_context("forkserver").Process(target=os.getpid)
-    server.start()
-    server.join()
+        mp.Lock()
+        server = mp.get_context("forkserver").Process(target=os.getpid)
+        server.start()
+        server.join()
+    except Exception:  # the tests of the package fail by themselves; those that only read it still run
+        pytestconfig.stash[WARM_UP] = traceback.format_exc()
+    else:
+        pytestconfig.stash[WARM_UP] = WARM
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    failed = terminalreporter.config.stash.get(WARM_UP, WARM)
+    if failed != WARM:
+        terminalreporter.section("procession does not start a process here")
+        terminalreporter.write_line(failed)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -139,7 +150,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     left = still_here(baseline, excused)
     del item.stash[BASELINE]
     proc.kill(set(left.processes))
-    reap_orphans(baseline)
+    reap_orphans(baseline, item.config)
     if left and not item.stash.get(FAILED, False):
         pytest.fail(f"the test left behind: {left}", pytrace=False)
     return result
