@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.guards.order", "tests.guards.deadline", "tests.guards.leaks"]
+pytest_plugins = ["tests.guards.order", "tests.guards.deadline", "tests.guards.leaks", "tests.guards.pace"]
 
 
 @pytest.fixture(scope="session")
