@@ -1,0 +1,79 @@
+/* condition.c: see condition.h. The truth is in the nodes' state words (waiters.h); a Condition has no other. */
+#include "condition.h"
+#include "fault.h"
+#include "platform.h"
+
+static void destroy(pn_off object) {
+    pn_condition *c = pn_at(object); /* SAFETY: the heap destroys a live object of this kind */
+    pn_waiters_destroy(&c->waiters);
+}
+
+__attribute__((constructor)) static void register_kind(void) { pn_kind_on_destroy(PN_KIND_CONDITION, destroy); }
+
+pn_code pn_condition_create(pn_off *condition) {
+    pn_off object = 0;
+    pn_code code = pn_object_create(sizeof(pn_condition), PN_KIND_CONDITION, &object);
+    if (code != PN_OK) return code;
+    pn_condition *c = pn_at(object); /* SAFETY: just created */
+    atomic_store_explicit(&c->waiters.next_ticket, 1, memory_order_relaxed);
+    *condition = object;
+    return PN_OK;
+}
+
+pn_code pn_condition_enlist(pn_condition *c, pn_owner me, pn_off *node) {
+    pn_waiters_enter(&c->waiters, me);
+    pn_code code = pn_waiters_add(&c->waiters, me, 0, node);
+    pn_waiters_leave(&c->waiters);
+    PN_FAULT("condition.enlist.after_section");
+    return code;
+}
+
+static void pass_on(pn_condition *c, pn_owner me) {
+    pn_wakes wakes = {0};
+    pn_waiters_enter(&c->waiters, me);
+    pn_waiters_pass_on(&c->waiters, &wakes);
+    pn_waiters_leave(&c->waiters);
+    pn_wakes_send(&wakes);
+}
+
+pn_code pn_condition_wait(pn_condition *c, pn_owner me, pn_off offset, pn_deadline deadline) {
+    pn_node *node = pn_at(offset); /* SAFETY: from pn_condition_enlist */
+    const pn_wait_target target = {&node->state, PN_NODE_WAITING, PN_WAIT_CONDITION, pn_offset_of(c), NULL, 0};
+    if (deadline > PN_NOW) pn_spin_while(&c->spin, &node->state, PN_NODE_WAITING);
+    pn_deadline up_at = pn_clock() + PN_BACKSTOP, until = deadline < up_at ? deadline : up_at;
+    while (pn_node_state(node) == PN_NODE_WAITING) {
+        PN_FAULT("condition.wait.before_sleep");
+        pn_code code = pn_sleep(&target, until);
+        if (code == PN_OK || pn_node_state(node) != PN_NODE_WAITING) continue;
+        if (code == PN_TIMEOUT && until == deadline) return pn_condition_withdraw(c, me, offset) ? PN_OK : PN_TIMEOUT;
+        pass_on(c, me); /* has somebody died with a notification that this or another waiter could use? */
+        if (pn_node_state(node) == PN_NODE_WAITING) return PN_INTERRUPTED;
+    }
+    PN_FAULT("condition.wait.before_free");
+    return pn_waiters_free(node) == PN_NODE_TOLD ? PN_OK : PN_TIMEOUT; /* REFUSED: this process counts as dead */
+}
+
+bool pn_condition_withdraw(pn_condition *c, pn_owner me, pn_off offset) {
+    (void)c, (void)me;
+    PN_FAULT("condition.withdraw.before_free");
+    pn_node *node = pn_at(offset); /* SAFETY: from pn_condition_enlist */
+    return pn_waiters_free(node) == PN_NODE_TOLD;
+}
+
+uint32_t pn_condition_notify(pn_condition *c, pn_owner me, uint32_t n) {
+    pn_wakes wakes = {0};
+    pn_waiters_enter(&c->waiters, me);
+    uint32_t told = pn_waiters_tell(&c->waiters, n, PN_NODE_TOLD, &wakes);
+    if (told > 0) pn_spin_note_cpu(&c->spin, pn_cpu());
+    pn_waiters_leave(&c->waiters);
+    PN_FAULT("condition.notify.before_wake");
+    pn_wakes_send(&wakes);
+    return told;
+}
+
+uint32_t pn_condition_waiting(pn_condition *c, pn_owner me) {
+    pn_waiters_enter(&c->waiters, me);
+    uint32_t count = pn_waiters_count(&c->waiters, NULL);
+    pn_waiters_leave(&c->waiters);
+    return count;
+}
