@@ -48,10 +48,11 @@ _Atomic uint32_t *pn_life_at(pn_process_slot *slot) {
     return (_Atomic uint32_t *)(void *)((char *)&slot->life + word_offset);
 }
 
-/* A dead one's mutex, once locked and let go here without being made consistent, is ENOTRECOVERABLE for ever: still "dead". */
+/* A mutex that can be had has no living owner. Who looks at the same instant sees EBUSY, "alive", and looks again. */
 static uint32_t read_by_trying(pn_process_slot *slot) {
     int result = pthread_mutex_trylock(&slot->life);
     if (result == EBUSY) return slot->life_tid;
+    if (result == EOWNERDEAD) (void)pthread_mutex_consistent(&slot->life);
     if (result == 0 || result == EOWNERDEAD) (void)pthread_mutex_unlock(&slot->life);
     return PN_LIFE_DIED;
 }
@@ -105,10 +106,10 @@ pn_code pn_life_begin(pn_process_slot *slot) {
 
 void pn_life_leave(pn_process_slot *slot) {
     _Atomic uint32_t *word = pn_life_at(slot);
-    if (word == NULL) return;
-    atomic_fetch_or(word, PN_LIFE_DIED); /* the kernel compares the tid alone, and will still mark it at the real death */
+    /* The kernel compares the tid alone, and will still mark it at the real death. */
+    if (word != NULL) atomic_fetch_or(word, PN_LIFE_DIED);
     PN_FAULT("life.leave.before_wake");
-    pn_futex_wake(word, INT_MAX);
+    if (word != NULL) pn_futex_wake(word, INT_MAX);
 }
 
 /* The generation is read last: it changes before the mutex is made anew, so what was read before it belongs to `owner`. */
