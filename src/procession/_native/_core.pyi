@@ -7,30 +7,28 @@ A handle of another program's arena, or of an object that is gone, raises `Stale
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol, Self, final
+from typing import Any, Final, Protocol, Self, final
 
 class Buffer(Protocol):
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-type_ = type
-
 # ── set once by the floors above ────────────────────────────────────────────────────────────────────────────────────────
-def configure(
+def configure(  # what is not given stays as it was
     *,
-    owner_died: Callable[[object, int], BaseException],  # (object, owner id) -> the exception to raise
-    stale: Callable[[str, int], BaseException],           # (kind, offset) -> the exception
-    broken_barrier: type_[BaseException],
-    shut_down: type_[BaseException],
-    empty: type_[BaseException],
-    full: type_[BaseException],
-    fallback_dumps: Callable[[Any], Any],  # what the codec cannot say by itself: -> bytes-like
-    fallback_loads: Callable[[Any], Any],  # memoryview (valid during the call only) -> object
+    owner_died: Callable[[object, int], BaseException] = ...,  # (object, owner id) -> the exception to raise
+    stale: Callable[[str, int], BaseException] = ...,           # (kind, offset) -> the exception
+    broken_barrier: type[BaseException] = ...,
+    shut_down: type[BaseException] = ...,
+    empty: type[BaseException] = ...,
+    full: type[BaseException] = ...,
+    fallback_dumps: Callable[[Any], Any] = ...,  # what the codec cannot say by itself: -> bytes-like
+    fallback_loads: Callable[[Any], Any] = ...,  # memoryview (valid during the call only) -> object
 ) -> None: ...
 
 # ── the arena ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 def arena_open() -> int: ...                 # descriptor of the arena (opens it if there is none)
 def arena_fd() -> int: ...                   # -1: none
-def arena_attach(fd: int) -> None: ...       # a child takes the inherited arena; the descriptor is the arena's from now on
+def arena_attach(fd: int, /) -> None: ...       # a child takes the inherited arena; the descriptor is the arena's from now on
 def arena_uuid() -> bytes: ...               # 16 bytes
 def arena_in_use() -> int: ...               # bytes handed out
 def arena_pages() -> int: ...                # bytes of pages that exist
@@ -38,26 +36,27 @@ def arena_cap(cap: int | None = None, /) -> int: ...  # get, or set, the soft ca
 def arena_trim() -> None: ...
 
 # ── the process table ───────────────────────────────────────────────────────────────────────────────────────────────────
-def process_register(name: str) -> int: ...          # this process's owner id >> 32 (slot and generation)
-def process_leave(status: int) -> None: ...
-def process_reaped(pid: int, status: int) -> None: ...  # by the parent: exit code as Process.exitcode
-def before_fork() -> None: ...                       # right before a fork of ours
+def process_register(name: str, /) -> int: ...          # this process's owner id >> 32 (slot and generation)
+def process_leave(status: int, /) -> None: ...
+def process_reaped(pid: int, status: int, /) -> None: ...  # by the parent: exit code as Process.exitcode
+def before_fork() -> None: ...                       # right before a fork of ours, in the thread that forks
+def after_fork(pid: int, /) -> None: ...             # right after it, in the parent: the child's pid, or 0 if the fork failed
 def thread_owner() -> int: ...                       # this thread's owner id, 64 bits
-def owner_is_alive(owner: int) -> bool: ...
-def owner_record(owner: int) -> tuple[int, str, int | None, float | None] | None: ...
+def owner_is_alive(owner: int, /) -> bool: ...
+def owner_record(owner: int, /) -> tuple[int, str, int | None, float | None] | None: ...
 #   (pid, name, exit code or None, seconds since death was noticed or None); None: the slot has been used again
 def processes() -> list[tuple[int, int, str, bool]]: ...   # (slot, pid, name, alive)
 def waits() -> list[tuple[int, int, int, int, float, float | None, int]]: ...
 #   (pid, tid, reason, object offset, seconds waited, seconds left or None, holder's owner id)
-def wait_begin(reason: int, offset: int, timeout: float | None, held_by: int) -> int: ...
-def wait_end(row: int) -> None: ...
-def forbid_wait_any(forbidden: bool) -> None: ...
+def wait_begin(reason: int, offset: int, timeout: float | None, held_by: int, /) -> int: ...
+def wait_end(row: int, /) -> None: ...
+def forbid_wait_any(forbidden: bool, /) -> None: ...
 def has_wait_any() -> bool: ...
 
 # ── fault points ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def fault_arm(name: str, action: str, skip: int = 0) -> None: ...  # action: 'exit' | 'kill' | 'stop' | 'raise'
 def fault_disarm_all() -> None: ...
-def fault_point(name: str) -> None: ...  # a named point in Python code
+def fault_point(name: str, /) -> None: ...  # a named point in Python code
 
 # ── objects: common ─────────────────────────────────────────────────────────────────────────────────────────────────────
 class Object:
@@ -111,6 +110,7 @@ class Condition(Object):
     def notify(self, n: int = 1) -> int: ...                    # how many were told; AssertionError if not held
     def notify_all(self) -> int: ...
     def waiting(self) -> int: ...
+    lock: Lock | RLock              # read-only
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool: ...  # the lock's
     def release(self) -> None: ...
     def __enter__(self) -> bool: ...
@@ -146,11 +146,12 @@ class Queue(Object):
 
     def __new__(cls, maxsize: int = 0, *, joinable: bool = False) -> Self: ...
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None: ...   # Full, ShutDown, MemoryError
-    def put_plain(self, obj: Any) -> bool: ...  # as put() of an unbounded queue, but False, and nothing put, if obj needs fallback_dumps
+    def put_plain(self, obj: Any, /) -> bool: ...  # as put() of an unbounded queue, but False, and nothing put, if obj needs fallback_dumps
     def get(self, block: bool = True, timeout: float | None = None) -> Any: ...              # Empty, ShutDown
     def put_many(self, objs: Iterable[Any], block: bool = True, timeout: float | None = None) -> None: ...
-    #   pickles all first; all or, at Full, an exception that carries `.unsent` (a list of the objects that were not put)
+    #   pickles all first; all, or an exception (Full, ShutDown…) that carries `.unsent` (a list of the objects that were not put)
     def get_many(self, max_items: int, block: bool = True, timeout: float | None = None) -> list[Any]: ...  # at least one, at most max_items
+    #   what decoding raises comes last, and carries `.received` (a list of those that could be decoded)
     def put_bytes(self, data: Buffer, tag: int = 1, block: bool = True, timeout: float | None = None) -> None: ...
     def get_bytes(self, block: bool = True, timeout: float | None = None) -> tuple[bytes, int]: ...  # (payload, tag)
     def get_claimed(self, claim: Table, row: int, max_items: int, block: bool = True, timeout: float | None = None) -> list[tuple[int, Any]]: ...
@@ -172,13 +173,13 @@ class Table(Object):
 
     def __new__(cls, rows: int) -> Self: ...
     rows: int
-    def load(self, row: int, word: int) -> int: ...
-    def store(self, row: int, word: int, value: int) -> None: ...
-    def add(self, row: int, word: int, value: int) -> int: ...      # the new value
-    def claim(self, row: int) -> tuple[int, int, int]: ...          # (first sequence, count, finished): words 0 and 1
-    def finish(self, row: int, n: int) -> None: ...                 # n messages of the current claim are done
+    def load(self, row: int, word: int, /) -> int: ...
+    def store(self, row: int, word: int, value: int, /) -> None: ...
+    def add(self, row: int, word: int, value: int, /) -> int: ...      # the new value
+    def claim(self, row: int, /) -> tuple[int, int, int]: ...          # (first sequence, count, finished): words 0 and 1
+    def finish(self, row: int, n: int, /) -> None: ...                 # n messages of the current claim are done
     def wait(self, row: int, word: int, value: int, timeout: float | None = None) -> bool: ...  # sleeps while the word == value
-    def wake(self, row: int, word: int) -> None: ...
+    def wake(self, row: int, word: int, /) -> None: ...
 
 class Memory(Object):
     """Plain bytes in the arena: values, arrays. Offers the (writable) buffer protocol; zeroed at creation."""
@@ -209,4 +210,4 @@ def recv_frame(fd: int, maxlength: int, /) -> bytes: ...  # maxlength -1: no lim
 def send_object(fd: int, obj: Any, /) -> None: ...
 def recv_object(fd: int, /) -> Any: ...
 
-WAIT_REASONS: ClassVar[dict[int, str]]
+WAIT_REASONS: Final[dict[int, str]]  # enum pn_reason -> what `waits()` and `wait_begin()` mean by it

@@ -1,0 +1,37 @@
+/* codec.h: messages: a subset of pickle protocol 5 for exact builtin types, written and read here; the rest by `fallback_*`.
+ *
+ * Promises: whatever is written reads the same by pickle.loads. Only what survives the trip unchanged is written here: exact
+ * None, bool, int (64 bits), float, str, bytes, tuple, list, dict. A list or dict that could be shared or cyclic, a subclass, anything
+ * deeper than CODEC_DEPTH goes, as a whole message, to the fallback. Reading runs no code of anybody's, never reads out of bounds, and hands what
+ * it does not know, whole and untouched, to the fallback.
+ * Not here: where messages go (queue_type.c, frames.c).  */
+#ifndef FACE_CODEC_H
+#define FACE_CODEC_H
+#include "scratch.h"
+#include "state.h"
+
+#define CODEC_DEPTH 60
+
+typedef enum codec_result { CODEC_OK = 0, CODEC_CANNOT, CODEC_ERROR } codec_result; /* ERROR: an exception is set */
+
+/* A message ready to go: bytes in `scratch` (its own, or the caller's), or in a buffer that the fallback made. */
+typedef struct codec_message {
+    const void *bytes;
+    uint64_t size;
+    pn_scratch scratch;
+    Py_buffer fallback; /* .obj NULL: not used */
+} codec_message;
+
+/* Appends obj to buffer at *used. CANNOT leaves *used as it was. */
+codec_result codec_write(PyObject *obj, pn_scratch *buffer, uint64_t *used);
+/* The whole way, with fallback. False: an exception is set. Otherwise codec_done() once the bytes have gone. */
+bool codec_encode(core_state *state, PyObject *obj, codec_message *message);
+void codec_done(codec_message *message);
+/* The fallback alone. False: an exception is set. */
+bool codec_fallback_dumps(core_state *state, PyObject *obj, Py_buffer *bytes);
+
+/* The object, or NULL: CODEC_CANNOT or CODEC_ERROR in *result. */
+PyObject *codec_read(core_state *state, const uint8_t *bytes, uint64_t size, codec_result *result);
+/* The whole way, with fallback. NULL: an exception is set. *escaped (may be NULL): somebody still looks at the bytes: do not reuse them. */
+PyObject *codec_decode(core_state *state, const void *bytes, uint64_t size, bool *escaped);
+#endif

@@ -1,0 +1,255 @@
+/* frames.c: messages over a stream: a length, then the bytes, as the standard library's connections write them.
+ *
+ *   | !i length | bytes |        or, from 2 GiB on,        | !i -1 | !Q length | bytes |
+ * Exactly one message is read, never a byte beyond it: the stream may be shared with other readers. A message of any size begins with
+ * one system call that holds header and bytes. The GIL is dropped round all of them; after a signal it goes on where it was.  */
+#include "codec.h"
+#include "face.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define SHORT_HEADER 4
+#define LONG_HEADER 12
+#define TRUST 1048576u  /* bytes: a longer message gets its memory as it arrives, since anybody can write a large number */
+
+typedef enum io_result { IO_DONE, IO_SIGNAL, IO_END, IO_NOMEM, IO_BAD_LENGTH, IO_ERROR } io_result;
+
+/* After a system call failed: wait if the descriptor does not block. IO_DONE: try again. */
+static io_result after_failure(int fd, short events) {
+    if (errno == EINTR) return IO_SIGNAL;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) return IO_ERROR;
+    struct pollfd waited = {.fd = fd, .events = events};
+    if (poll(&waited, 1, -1) >= 0) return IO_DONE;
+    return errno == EINTR ? IO_SIGNAL : IO_ERROR;
+}
+
+/* ── sending ── */
+typedef struct outgoing {
+    int fd;
+    uint8_t header[LONG_HEADER];
+    struct iovec parts[2], *next;
+    int left;
+} outgoing;
+
+static void store_be(uint8_t *to, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++) to[i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
+}
+
+static void prepare(outgoing *out, int fd, const void *bytes, uint64_t size) {
+    bool is_long = size > INT32_MAX;
+    store_be(out->header, is_long ? UINT32_MAX : size, SHORT_HEADER);
+    if (is_long) store_be(out->header + SHORT_HEADER, size, 8);
+    out->fd = fd;
+    out->parts[0] = (struct iovec){out->header, is_long ? LONG_HEADER : SHORT_HEADER};
+    out->parts[1] = (struct iovec){(void *)(uintptr_t)bytes, size};
+    out->next = out->parts;
+    out->left = size != 0 ? 2 : 1;
+}
+
+static void advance(outgoing *out, size_t written) {
+    while (out->left > 0 && written >= out->next->iov_len) written -= out->next->iov_len, out->next++, out->left--;
+    if (out->left == 0) return;
+    out->next->iov_base = (char *)out->next->iov_base + written;
+    out->next->iov_len -= written;
+}
+
+static io_result write_rest(outgoing *out) {
+    while (out->left > 0) {
+        ssize_t written = writev(out->fd, out->next, out->left);
+        if (written >= 0) {
+            advance(out, (size_t)written);
+            continue;
+        }
+        io_result result = after_failure(out->fd, POLLOUT);
+        if (result != IO_DONE) return result;
+    }
+    return IO_DONE;
+}
+
+static PyObject *send_message(int fd, const void *bytes, uint64_t size) {
+    outgoing out;
+    io_result result;
+    prepare(&out, fd, bytes, size);
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        result = write_rest(&out);
+        Py_END_ALLOW_THREADS
+        if (result == IO_SIGNAL && PyErr_CheckSignals() < 0) return NULL;
+    } while (result == IO_SIGNAL);
+    if (result == IO_DONE) Py_RETURN_NONE;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* ── receiving ── */
+typedef struct incoming {
+    int fd;
+    int64_t most;          /* -1: any length */
+    uint8_t header[LONG_HEADER];
+    uint64_t header_got, size, got;
+    bool sized;            /* the header is complete */
+    pn_scratch scratch;    /* where the bytes go, unless `target` */
+    char *target;
+    bool wants_target;     /* stop once the length is known and is more than TRUST */
+} incoming;
+
+static io_result read_up_to(int fd, void *to, uint64_t wanted, uint64_t *got) {
+    while (*got < wanted) {
+        ssize_t n = read(fd, (char *)to + *got, wanted - *got);
+        if (n > 0) {
+            *got += (uint64_t)n;
+            continue;
+        }
+        if (n == 0) return IO_END;
+        io_result result = after_failure(fd, POLLIN);
+        if (result != IO_DONE) return result;
+    }
+    return IO_DONE;
+}
+
+static uint64_t load_be(const uint8_t *from, int bytes) {
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; i++) value = value << 8 | from[i];
+    return value;
+}
+
+static io_result read_header(incoming *in) {
+    io_result result = read_up_to(in->fd, in->header, in->header_got < SHORT_HEADER ? SHORT_HEADER : LONG_HEADER, &in->header_got);
+    if (result != IO_DONE) return result;
+    int64_t size = (int32_t)load_be(in->header, SHORT_HEADER);
+    if (size == -1 && in->header_got == SHORT_HEADER) {
+        result = read_up_to(in->fd, in->header, LONG_HEADER, &in->header_got);
+        if (result != IO_DONE) return result;
+    }
+    if (size == -1) size = (int64_t)load_be(in->header + SHORT_HEADER, 8);
+    if (size < 0 || (in->most >= 0 && size > in->most) || (uint64_t)size > PY_SSIZE_T_MAX / 2) return IO_BAD_LENGTH;
+    in->size = (uint64_t)size;
+    in->sized = true;
+    return IO_DONE;
+}
+
+static io_result read_into_scratch(incoming *in) {
+    do {
+        uint64_t trusted = in->got < TRUST / 2 ? TRUST : in->got * 2, upto = in->size < trusted ? in->size : trusted;
+        if (in->scratch.size < upto && !scratch_grow(&in->scratch, upto)) return IO_NOMEM;
+        io_result result = read_up_to(in->fd, in->scratch.bytes, upto, &in->got);
+        if (result != IO_DONE) return result;
+    } while (in->got < in->size);
+    return IO_DONE;
+}
+
+static io_result read_rest(incoming *in) {
+    if (!in->sized) {
+        io_result result = read_header(in);
+        if (result != IO_DONE || (in->wants_target && in->size > TRUST)) return result;
+    }
+    if (in->target != NULL) return read_up_to(in->fd, in->target, in->size, &in->got);
+    return read_into_scratch(in);
+}
+
+static bool raise_io(const incoming *in, io_result result) {
+    switch (result) {
+    case IO_END:
+        if (in->header_got == 0)
+            PyErr_SetNone(PyExc_EOFError);
+        else
+            PyErr_SetString(PyExc_OSError, "got end of file during message");
+        break;
+    case IO_NOMEM: PyErr_NoMemory(); break;
+    case IO_BAD_LENGTH: PyErr_SetString(PyExc_OSError, "bad message length"); break;
+    default: PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return false;
+}
+
+/* Goes on until all is there, or the length is known and a target is wanted. False: an exception is set. */
+static bool receive(incoming *in) {
+    io_result result;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        result = read_rest(in);
+        Py_END_ALLOW_THREADS
+        if (result == IO_SIGNAL && PyErr_CheckSignals() < 0) return false;
+    } while (result == IO_SIGNAL);
+    return result == IO_DONE || raise_io(in, result);
+}
+
+static PyObject *receive_large(incoming *in) {
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)in->size);
+    if (bytes == NULL) return NULL;
+    in->target = PyBytes_AsString(bytes);
+    if (!receive(in)) Py_CLEAR(bytes);
+    return bytes;
+}
+
+/* ── functions ── */
+static bool parse_fd(PyObject *obj, int *fd) {
+    long number = PyLong_AsLong(obj);
+    if (number == -1 && PyErr_Occurred()) return false;
+    if (number < 0 || number > INT_MAX) {
+        PyErr_Format(PyExc_ValueError, "%ld is not a file descriptor", number);
+        return false;
+    }
+    *fd = (int)number;
+    return true;
+}
+
+static bool check_two(const char *name, Py_ssize_t n) {
+    if (n == 2) return true;
+    PyErr_Format(PyExc_TypeError, "%s() takes 2 arguments, not %zd", name, n);
+    return false;
+}
+
+static PyObject *send_frame(PyObject *module, PyObject *const *args, Py_ssize_t n) {
+    (void)module;
+    int fd;
+    Py_buffer data;
+    if (!check_two("send_frame", n) || !parse_fd(args[0], &fd) || PyObject_GetBuffer(args[1], &data, PyBUF_SIMPLE) < 0) return NULL;
+    PyObject *result = send_message(fd, data.buf, (uint64_t)data.len);
+    PyBuffer_Release(&data);
+    return result;
+}
+
+static PyObject *send_object(PyObject *module, PyObject *const *args, Py_ssize_t n) {
+    int fd;
+    codec_message message;
+    if (!check_two("send_object", n) || !parse_fd(args[0], &fd) || !codec_encode(state_of(module), args[1], &message)) return NULL;
+    PyObject *result = send_message(fd, message.bytes, message.size);
+    codec_done(&message);
+    return result;
+}
+
+static PyObject *recv_frame(PyObject *module, PyObject *const *args, Py_ssize_t n) {
+    (void)module;
+    int fd;
+    if (!check_two("recv_frame", n) || !parse_fd(args[0], &fd)) return NULL;
+    long long most = PyLong_AsLongLong(args[1]);
+    if (most == -1 && PyErr_Occurred()) return NULL;
+    incoming in = {.fd = fd, .most = most, .wants_target = true, .scratch = scratch_take()};
+    PyObject *bytes = NULL;
+    if (receive(&in)) bytes = in.size > TRUST ? receive_large(&in) : PyBytes_FromStringAndSize(in.scratch.bytes, (Py_ssize_t)in.size);
+    scratch_give(&in.scratch);
+    return bytes;
+}
+
+static PyObject *recv_object(PyObject *module, PyObject *fd) {
+    incoming in = {.most = -1};
+    if (!parse_fd(fd, &in.fd)) return NULL;
+    in.scratch = scratch_take();
+    bool escaped = false;
+    PyObject *obj = receive(&in) ? codec_decode(state_of(module), in.scratch.bytes, in.size, &escaped) : NULL;
+    if (!escaped) scratch_give(&in.scratch);
+    return obj;
+}
+
+PyMethodDef frame_functions[] = {
+    {"send_frame", FAST(send_frame), METH_FASTCALL, "send_frame(fd, data, /)\n--\n\nWrite a message with its length."},
+    {"recv_frame", FAST(recv_frame), METH_FASTCALL,
+     "recv_frame(fd, maxlength, /)\n--\n\nThe next message. EOFError at a clean end; OSError in mid-message, or if it is longer than maxlength (-1: any)."},
+    {"send_object", FAST(send_object), METH_FASTCALL, "send_object(fd, obj, /)\n--\n\nWrite the message that says obj."},
+    {"recv_object", recv_object, METH_O, "recv_object(fd, /)\n--\n\nThe object that the next message says."},
+    {NULL, NULL, 0, NULL},
+};
