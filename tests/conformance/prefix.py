@@ -67,7 +67,14 @@ class Interpreter:
 
 def names_needed(suite: Path) -> set[tuple[str, str]]:
     """The (submodule, name) pairs of multiprocessing that `suite` reads while it is imported."""
-    return {pair for node in at_import(ast.parse(suite.read_bytes()).body) for pair in names_read(node)}
+    nodes = list(at_import(ast.parse(suite.read_bytes()).body))
+    needed = {pair for node in nodes for pair in names_read(node)}
+    modules = {submodule for submodule, name in needed if not name}
+    return needed | {
+        (node.value.id, node.attr)
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+    }
 
 
 def at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:

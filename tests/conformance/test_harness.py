@@ -164,13 +164,14 @@ def test_names_read_at_import_are_found_and_those_in_functions_are_not(tmp_path:
     suite = tmp_path / "suite.py"
     suite.write_text(
         "import multiprocessing.heap\nfrom multiprocessing import util\n"
-        "from multiprocessing.connection import wait\n"
+        "from multiprocessing.connection import wait\nLEVEL = util.SUBWARNING\n"
         "class A:\n    x = multiprocessing.dummy.Pool\n"
         "    def f(self): return multiprocessing.process.current\n"
     )
     assert prefix.names_needed(suite) == {
         ("heap", ""),
         ("util", ""),
+        ("util", "SUBWARNING"),
         ("connection", "wait"),
         ("dummy", "Pool"),
     }
