@@ -1,0 +1,33 @@
+"""Closing many descriptors at once, and the null device.
+
+Not here: pairs of connected descriptors (`descriptors.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["close_all", "close_all_except", "open_null"]
+
+
+def close_all(fds: Iterable[int]) -> None:
+    """Close each; those that are closed already are no error."""
+    for fd in fds:
+        os.closerange(fd, fd + 1)
+
+
+def close_all_except(fds: Iterable[int]) -> None:
+    """Close every descriptor of this process but these."""
+    kept = sorted({-1, *fds})
+    limit = os.sysconf("SC_OPEN_MAX")
+    for low, high in zip(kept, [*kept[1:], max(limit, kept[-1] + 1)], strict=True):
+        os.closerange(low + 1, high)
+
+
+def open_null() -> int:
+    """A descriptor from which nothing can be read."""
+    return os.open(os.devnull, os.O_RDONLY)

@@ -1,0 +1,85 @@
+"""How the system makes a process: by fork, or afresh from an executable; and how bytes get there.
+
+Promises: a fresh process inherits the standard streams and the descriptors that it is given, no others.
+Not here: what is said to the new process (`_processes`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import NoReturn
+
+__all__ = ["abandon", "end_now", "file_of", "fork", "inheritable", "read_all", "spawn"]
+
+
+def fork() -> int:
+    """0 in the child, its process id in the parent."""
+    return os.fork()
+
+
+def end_now(code: int) -> NoReturn:
+    """End this process with the low eight bits of `code`, without any clean-up of the interpreter."""
+    os._exit(code & 0xFF)
+
+
+def spawn(executable: str, arguments: Sequence[str], passed: Iterable[int], environment: dict[str, str] | None = None) -> int:
+    """Start an executable; its process id. It inherits the standard streams and the descriptors `passed`, under the same numbers."""
+    keep = set(passed)
+    actions: list[tuple[int, int] | tuple[int, int, int]] = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(keep)]
+    actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in inheritable() if fd not in keep]
+    return os.posix_spawn(
+        executable, list(arguments), os.environ if environment is None else environment, file_actions=actions
+    )
+
+
+def inheritable() -> list[int]:
+    """The open descriptors beyond the standard streams that a new executable would inherit."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        try:
+            if fd > 2 and os.get_inheritable(fd):  # noqa: PLR2004 - the standard streams
+                found.append(fd)
+        except OSError:
+            continue  # closed since it was listed: the descriptor of the listing itself, or another thread's
+    return found
+
+
+def file_of(*parts: bytes | memoryview) -> int:
+    """A descriptor of a new file in memory that holds these bytes; whoever gets it reads all of them, however late."""
+    fd = os.memfd_create("procession-start")
+    try:
+        for part in parts:
+            rest = memoryview(part).cast("B") if len(part) else memoryview(b"")
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def read_all(fd: int) -> bytearray:
+    """What `file_of` wrote; closes the descriptor."""
+    try:
+        size, offset = os.fstat(fd).st_size, 0
+        contents = bytearray(size)
+        while offset < size:
+            count = os.preadv(fd, [memoryview(contents)[offset:]], offset)
+            if count == 0:
+                raise EOFError(f"the file of a starting process ends after {offset} of {size} bytes")
+            offset += count
+        return contents
+    finally:
+        os.close(fd)
+
+
+
+def abandon(pid: int) -> None:
+    """Kill a child that cannot be watched, and reap it."""
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)

@@ -1,0 +1,92 @@
+"""Descriptors that stand for processes: they become readable when the process itself ends, whatever its own children do.
+
+Promises: a descriptor made here belongs to the process that was meant, never to a later one with the same number. Waits end at
+their deadline whatever signals come, and run the signal handlers meanwhile.
+Not here: whose children they are and what is done about their end (`_processes.reaper`).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["exit_code", "has_ended", "open_parent", "open_process", "open_self", "send_signal", "wait_ended"]
+
+LONGEST_POLL = 2**31 - 1  # ms: poll() takes a C int
+
+
+def open_process(pid: int) -> int:
+    """The descriptor of a child that nobody has reaped yet; ProcessLookupError if there is no such process."""
+    return os.pidfd_open(pid)
+
+
+def open_self() -> int:
+    """The descriptor of this process, to be handed to others."""
+    return os.pidfd_open(os.getpid())
+
+
+def open_parent(pid: int) -> int:
+    """The descriptor of the process that started this one, `pid`; if that has ended already, one that says so."""
+    if os.getppid() == pid:
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return _ended()
+        if os.getppid() == pid:  # still our parent, so the number was still its own when the descriptor was made
+            return fd
+        os.close(fd)
+    return _ended()
+
+
+def _ended() -> int:
+    """A descriptor that is readable at once and for ever: the end of a pipe that nobody can write to."""
+    reader, writer = os.pipe()
+    os.close(writer)
+    return reader
+
+
+def has_ended(fd: int) -> bool:
+    """Has the process ended? A process that nobody has reaped yet has ended, too."""
+    return bool(wait_ended((fd,), 0))
+
+
+def wait_ended(fds: Iterable[int], timeout: float | None) -> set[int]:
+    """Wait until one of these descriptors is readable: all that are; empty if `timeout` (seconds; None: none) ran out.
+
+    A descriptor that was closed meanwhile counts as readable: the one who asks will find out.
+    """
+    poller = select.poll()
+    for fd in fds:
+        poller.register(fd, select.POLLIN)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        # Rounded up, so that a wait never ends early.
+        ready = poller.poll(None if left is None else min(int(left * 1000 + 0.999), LONGEST_POLL))
+        if ready or (deadline is not None and time.monotonic() >= deadline):
+            return {fd for fd, _event in ready}
+
+
+def exit_code(fd: int) -> int | None:
+    """Reap the child behind the descriptor: its exit code, negative for the signal that killed it; None: it runs.
+
+    ChildProcessError: it is no child of this process, or has been reaped by somebody else (or by the kernel, where SIGCHLD is ignored).
+    """
+    found = os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
+    if found is None:
+        return None
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+def send_signal(fd: int, signum: int) -> None:
+    """Send a signal to the process, if it has not ended."""
+    try:
+        signal.pidfd_send_signal(fd, signum)
+    except ProcessLookupError:
+        return  # it is gone, which is what a signal would have been for

@@ -1,0 +1,66 @@
+"""How a child that is not a plain copy of its parent gets ready: from the bytes that it is given to its process object.
+
+Promises: whatever goes wrong is said to the one who starts it, and printed unless that one waits to raise it. A daemonic child is tied to
+its parent's life before any of the program's code runs in it.
+Not here: what it is given (`start_data.py`), what it does then (`bootstrap.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from procession._os import creation
+from procession._processes import bootstrap, daemons, preparation, start_data
+from procession._processes import exit as ending
+from procession._processes.handshake import Word, frame
+from procession._runtime import state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["boot"]
+
+
+def boot(
+    contents: int, say: Callable[[bytes], object], install: Callable[[], None], enter: Callable[[dict[str, Any]], int]
+) -> int:
+    """The life of a fresh child: its exit code.
+
+    `contents` is the descriptor of what `start_data.pack` gave; `say(frame)` tells the starter; `install()` makes the name
+    `multiprocessing` ours; `enter(known)` opens the arena and gives the descriptor that becomes readable when the parent ends.
+    """
+    stage, listened_to = "boot", False
+    try:
+        received = creation.read_all(contents)
+        known = start_data.unpack_preparation(received)
+        listened_to = known["listened_to"]
+        sentinel = enter(known)
+        if known["lifeline"] is not None:
+            daemons.tie_to_parent(_descriptor(known["lifeline"]))
+        preparation.apply(known, install)
+        stage = "main"
+        preparation.apply_main(known)
+        stage = "load"
+        process = start_data.unpack_process(received)
+    except SystemExit as request:
+        say(frame(Word.FAILED, f"{stage}\nsys.exit({request.code!r}) was called while the process was getting ready"))
+        return bootstrap.exit_code_of(request)
+    except BaseException as error:  # noqa: BLE001 - told to the one who starts us
+        unguarded = preparation.is_unguarded_start(error)
+        say(frame(Word.FAILED, f"{'unguarded' if unguarded else stage}\n{_traceback(error)}"))
+        if not (unguarded and listened_to):
+            ending.report(error)
+        return 1
+    say(frame(Word.READY))
+    return process._bootstrap(parent_sentinel=sentinel)
+
+
+def _descriptor(place: int) -> int:
+    """A descriptor by its number, or by its place among those that came with the request."""
+    return state.received[place] if state.received else place
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback  # noqa: PLC0415 - 5 ms that only failures pay
+
+    return "".join(traceback.format_exception(error))

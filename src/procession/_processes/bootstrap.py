@@ -1,0 +1,120 @@
+"""A child's own life: from the moment when it is a process of its own to its exit code.
+
+Promises: whatever `run()` raises ends as an exit code, and as a traceback on stderr. Threads that are not daemonic are waited for;
+what was registered with `atexit` in the child runs; the standard streams are written out.
+Not here: how the child came to be (`start_*.py`), the process object (`process.py`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from procession import _native
+from procession._os import closing, creation
+from procession._processes import exit as ending
+from procession._processes import logs
+from procession._runtime import run_after_forkers, state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from procession._processes.process import BaseProcess
+
+__all__ = ["begin", "end_forked", "exit_code_of", "leave_parent", "live"]
+
+
+def leave_parent() -> None:
+    """In a forked child: forget what belongs to the parent, and run what was registered for this moment."""
+    state.children.clear()
+    state.finalizers.clear()
+    state.exiting = False
+    state.temp_dir = None
+    for error in run_after_forkers():
+        ending.report(error)
+
+
+def begin(process: BaseProcess) -> None:
+    """Make `process` the current one."""
+    state.current = process
+    state.process_counter = count(1)
+    state.children.clear()
+    _native.process_register(process.name)
+    _replace_stdin()
+
+
+def _replace_stdin() -> None:
+    """Children read nothing: the terminal, or the program itself, is the parent's to read."""
+    if sys.stdin is None:
+        return
+    try:
+        sys.stdin.close()
+        sys.stdin = open(closing.open_null(), closefd=False)  # noqa: SIM115 - it stays open
+    except (OSError, ValueError):
+        return  # a stand-in for stdin that cannot be closed is left alone
+
+
+def live(process: BaseProcess) -> int:
+    """Run the process: its exit code."""
+    code = 1
+    try:
+        try:
+            logs.name_records()
+            logs.info("child process calling self.run()")
+            process.run()
+            code = 0
+        finally:
+            ending.end_process()
+    except SystemExit as request:
+        code = exit_code_of(request)
+    except BaseException as error:  # noqa: BLE001 - documented: a traceback on stderr and the exit code 1
+        code = 1
+        _tell(f"Process {process.name}:\n")
+        ending.report(error)
+    finally:
+        threading._shutdown()  # type: ignore[attr-defined]  # the interpreter's own wait for threads, at its own end
+        ending.end_process()  # what the threads have started meanwhile
+        logs.info("process exiting with exitcode %s", code)
+        ending.flush_standard_streams()
+    return code
+
+
+def exit_code_of(request: SystemExit) -> int:
+    """The exit code that `sys.exit` asks for: None is 0, an int is itself, anything else is printed to stderr and gives 1."""
+    if request.code is None:
+        return 0
+    if isinstance(request.code, int):
+        return int(request.code)
+    _tell(f"{request.code}\n")
+    return 1
+
+
+def _tell(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(text)
+
+
+def end_forked(live: Callable[[], int], announce: Callable[[int], Any] = bool) -> NoReturn:
+    """In a child that has no interpreter of its own to return to: run it, then what `atexit` knows, and end the process.
+
+    `announce(code)` is called last.
+    """
+    code = 1
+    try:
+        code = live() & 0xFF
+    except BaseException as error:  # noqa: BLE001 - nothing above us could print it
+        ending.report(error)
+    try:
+        atexit._run_exitfuncs()
+        ending.flush_standard_streams()
+    except BaseException as error:  # noqa: BLE001 - as above
+        ending.report(error)
+    try:
+        announce(code)
+        _native.process_leave(code)
+    finally:
+        creation.end_now(code)

@@ -1,0 +1,111 @@
+"""The package's logger, and what the package itself tells it.
+
+Promises: `logging` is imported when somebody asks for the logger, not before; until then what is told here costs one comparison.
+Records carry the name of the process that made them, also where the name `multiprocessing` is not ours.
+Not here: who logs what.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from procession._runtime import state
+
+if TYPE_CHECKING:
+    import logging
+
+__all__ = [
+    "DEBUG",
+    "INFO",
+    "NOTSET",
+    "SUBDEBUG",
+    "SUBWARNING",
+    "WARNING",
+    "debug",
+    "get_logger",
+    "info",
+    "log_to_stderr",
+    "name_records",
+    "sub_debug",
+    "sub_warning",
+    "warn",
+]
+
+NOTSET, SUBDEBUG, DEBUG, INFO, SUBWARNING, WARNING = 0, 5, 10, 20, 25, 30
+FORMAT = "[%(levelname)s/%(processName)s] %(message)s"
+CALLER = 2  # stacklevel: the one who called the function here
+
+
+def sub_debug(msg: str, *args: object) -> None:
+    """Log below DEBUG."""
+    if state.logger is not None:
+        state.logger.log(SUBDEBUG, msg, *args, stacklevel=CALLER)
+
+
+def debug(msg: str, *args: object) -> None:
+    """Log at DEBUG."""
+    if state.logger is not None:
+        state.logger.log(DEBUG, msg, *args, stacklevel=CALLER)
+
+
+def info(msg: str, *args: object) -> None:
+    """Log at INFO."""
+    if state.logger is not None:
+        state.logger.log(INFO, msg, *args, stacklevel=CALLER)
+
+
+def sub_warning(msg: str, *args: object) -> None:
+    """Log between INFO and WARNING."""
+    if state.logger is not None:
+        state.logger.log(SUBWARNING, msg, *args, stacklevel=CALLER)
+
+
+def warn(msg: str, *args: object) -> None:
+    """Log at WARNING."""
+    if state.logger is not None:
+        state.logger.log(WARNING, msg, *args, stacklevel=CALLER)
+
+
+def get_logger() -> logging.Logger:
+    """The logger of the package, made at the first call: level NOTSET, no handler, and it does not propagate."""
+    if state.logger is None:
+        import logging  # noqa: PLC0415 - 10 ms that a program which does not log need not pay
+
+        logger = logging.getLogger("multiprocessing" if state.installed else "procession")
+        logger.propagate = False
+        name_records()
+        state.logger = logger
+    found: logging.Logger = state.logger
+    return found
+
+
+def log_to_stderr(level: int | str | None = None) -> logging.Logger:
+    """The logger, with a handler that writes to stderr, and with `level` if that is given."""
+    logger = get_logger()
+    import logging  # noqa: PLC0415 - as above
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(FORMAT))
+    logger.addHandler(handler)
+    if level:
+        logger.setLevel(level)
+    state.log_to_stderr = True
+    return logger
+
+
+def name_records() -> None:
+    """Let all loggers' records carry our process name, if `logging` is in use: by itself it asks a module `multiprocessing`."""
+    logging: Any = sys.modules.get("logging")
+    if logging is None or state.installed or state.names_records:
+        return
+    make: Any = logging.getLogRecordFactory()
+
+    def named(*args: Any, **kwargs: Any) -> Any:
+        record = make(*args, **kwargs)
+        if record.processName is not None and state.current is not None:
+            record.processName = state.current.name
+        return record
+
+    logging.setLogRecordFactory(named)
+    state.names_records = True

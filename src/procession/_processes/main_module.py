@@ -1,0 +1,138 @@
+"""The main module of the program, as children see it: how to find it, import it under the name `__mp_main__`, and whether it is guarded.
+
+Promises: what has to be skipped is skipped: `__main__` files of packages, directories and archives (they are guarded by their name),
+IPython's launcher, standard input, `-c`, the interactive interpreter. A module that is the main module already is not run twice.
+Not here: what else a child is told (`preparation.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from procession._runtime import state
+
+__all__ = ["import_from_name", "import_from_path", "is_importable", "may_be_unguarded", "where"]
+
+NAME = "__mp_main__"
+
+
+def where() -> dict[str, str]:
+    """How a child finds the main module of this process: by name, by path, or (empty) not at all."""
+    main = sys.modules.get("__main__")
+    name = getattr(getattr(main, "__spec__", None), "name", None)
+    if name is not None:
+        return {"init_main_from_name": name}
+    path = getattr(main, "__file__", None)
+    if path is None or os.path.basename(path).startswith("<"):
+        return {}
+    if not os.path.isabs(path) and state.directory is not None:
+        path = os.path.join(state.directory, path)
+    return {"init_main_from_path": os.path.normpath(path)}
+
+
+def is_importable() -> bool:
+    """Can children import the functions of this program's main module?"""
+    found = where()
+    if "init_main_from_name" in found:
+        return not _is_guarded_by_name(found["init_main_from_name"])
+    return "init_main_from_path" in found and not _is_launcher(found["init_main_from_path"])
+
+
+def _is_guarded_by_name(name: str) -> bool:
+    return name == "__main__" or name.endswith(".__main__")
+
+
+def _is_launcher(path: str) -> bool:
+    return os.path.splitext(os.path.basename(path))[0] == "ipython"
+
+
+def import_from_name(name: str) -> None:
+    """Make the module `name` the main module of this child, under the name `__mp_main__`."""
+    current = sys.modules["__main__"]
+    if _is_guarded_by_name(name) or getattr(getattr(current, "__spec__", None), "name", None) == name:
+        return
+    import runpy  # noqa: PLC0415 - 2 ms that only programs run with -m pay
+
+    module = ModuleType(NAME)
+    _replace_main(module)
+    module.__dict__.update(runpy.run_module(name, run_name=NAME, alter_sys=True))
+
+
+def import_from_path(path: str) -> None:
+    """Make the script `path` the main module of this child, under the name `__mp_main__`."""
+    current = sys.modules["__main__"]
+    if _is_launcher(path) or getattr(current, "__file__", None) == path:
+        return
+    module = ModuleType(NAME)
+    _replace_main(module)
+    source = _source(path)
+    if source is None:
+        import runpy  # noqa: PLC0415 - as above
+
+        module.__dict__.update(runpy.run_path(path, run_name=NAME))
+        return
+    vars(module).update(__file__=path, __cached__=None, __package__="")
+    exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the program itself
+
+
+def _source(path: str) -> bytes | None:
+    """The text of a plain script; None for anything that has to be looked at more closely (compiled, an archive, a directory)."""
+    if os.path.isdir(path):
+        return None
+    with open(path, "rb") as file:
+        source = file.read()
+    return None if b"\0" in source else source
+
+
+def _replace_main(module: ModuleType) -> None:
+    """From now on `module` is the main module; the former one is kept, so that its functions keep their globals."""
+    state.former_mains.append(sys.modules["__main__"])
+    sys.modules["__main__"] = sys.modules[NAME] = module
+
+
+def may_be_unguarded() -> bool:
+    """Might a child that imports the main module come to this very start again?
+
+    False where the running line of the main module stands below `if __name__ == ...`, or where no such line is running. It reads
+    the text, so it can err; then the child's error is only told later.
+    """
+    if not is_importable():
+        return False
+    line, path = _running_line()
+    if line is None or path is None:
+        return False
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return not _is_guarded(file.read().splitlines(), line)
+    except OSError:
+        return True
+
+
+def _running_line() -> tuple[int | None, str | None]:
+    """The line that the main module's own code is at in this thread, and its file."""
+    names = vars(sys.modules["__main__"])
+    frame: Any = sys._getframe()
+    while frame is not None:
+        if frame.f_globals is names and frame.f_code.co_name == "<module>":
+            return frame.f_lineno, frame.f_code.co_filename
+        frame = frame.f_back
+    return None, None
+
+
+def _is_guarded(lines: list[str], number: int) -> bool:
+    """Does line `number` (from 1) stand in a block that begins with `if` and asks for `__name__`?"""
+    depth = sys.maxsize
+    for line in reversed(lines[:number]):
+        text = line.lstrip()
+        indent = len(line) - len(text)
+        if not text or text.startswith("#") or indent >= depth:
+            continue
+        depth = indent
+        if text.startswith(("if ", "if(", "elif ")) and "__name__" in text:
+            return True
+        if depth == 0:
+            break
+    return False

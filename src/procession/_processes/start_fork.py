@@ -1,0 +1,68 @@
+"""The start method fork: the child is a copy of this process.
+
+Promises: the child shares this process's arena. It is watched from its birth on; if that is impossible, it is not left behind.
+Not here: what the child does (`bootstrap.py`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import TYPE_CHECKING, ClassVar
+
+from procession import _native
+from procession._os import closing, creation, pidfd
+from procession._processes import bootstrap, daemons
+from procession._processes import exit as ending
+from procession._processes.reaper import Child
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from procession._processes.process import BaseProcess
+
+__all__ = ["Popen"]
+
+
+class Popen(Child):
+    """A forked child."""
+
+    method: ClassVar[str] = "fork"
+
+    def __init__(self, process_obj: BaseProcess) -> None:
+        super().__init__()
+        ending.flush_standard_streams()
+        _native.arena_open()
+        lifeline = daemons.lifeline_for_child() if process_obj.daemon else -1
+        reserved = closing.open_null()  # so that the new child can be watched even if no descriptor is left
+        parent = os.getpid()
+        try:
+            _native.before_fork()
+            self.pid = creation.fork()
+        finally:
+            closing.close_all([reserved])
+        if self.pid == 0:
+            _become(process_obj, parent, lifeline)
+        self.sentinel = _watch(self.pid)
+
+
+def _watch(pid: int) -> int:
+    """The child's descriptor; a child that cannot be watched is ended."""
+    try:
+        return pidfd.open_process(pid)
+    except OSError:
+        creation.abandon(pid)
+        raise
+
+
+def _become(process: BaseProcess, parent: int, lifeline: int) -> NoReturn:
+    """In the child: its whole life."""
+
+    def live() -> int:
+        if lifeline >= 0:
+            daemons.tie_to_parent(lifeline)
+        atexit._clear()  # what the parent registered is the parent's to run
+        bootstrap.leave_parent()
+        return process._bootstrap(parent_sentinel=pidfd.open_parent(parent))
+
+    bootstrap.end_forked(live)

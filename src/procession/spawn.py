@@ -1,0 +1,75 @@
+"""How fresh children are started and get ready, under the standard library's module name."""
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import procession
+from procession import _context as _context  # so that what a child is told finds the default context
+from procession._processes import interpreter as _interpreter
+from procession._processes import main_module as _main_module
+from procession._processes import preparation as _preparation
+from procession._processes.preparation import gather as get_preparation_data
+from procession._processes.start_spawn import freeze_support as _freeze_support
+from procession._processes.start_spawn import run_child as _run_child
+from procession._runtime import state as _state
+
+__all__ = [
+    "freeze_support",
+    "get_command_line",
+    "get_executable",
+    "get_preparation_data",
+    "import_main_path",
+    "is_forking",
+    "prepare",
+    "set_executable",
+    "spawn_main",
+]
+
+_state.extra["spawn"] = sys.modules[__name__]  # packages replace `get_preparation_data` here
+old_main_modules = _state.former_mains
+
+
+def _install() -> None:
+    procession.install()
+
+
+def spawn_main(pipe_handle: int, report: int) -> NoReturn:
+    """In a fresh interpreter: be the child whose description is behind these descriptors, and end with its exit code."""
+    sys.exit(_run_child(pipe_handle, report, _install))
+
+
+def freeze_support() -> None:
+    """In a frozen program that was started as a child: be that child. Otherwise nothing."""
+    _freeze_support(spawn_main)
+
+
+def is_forking(argv: list[str]) -> bool:
+    """Do these arguments belong to a child of a frozen program?"""
+    return _interpreter.forked_arguments(argv) is not None
+
+
+def get_command_line(**numbers: int) -> list[str]:
+    """The arguments that start a fresh child."""
+    return _interpreter.command(__name__, "spawn_main", **numbers)
+
+
+def get_executable() -> str | None:
+    """The interpreter that children are started with."""
+    return _state.executable or sys.executable
+
+
+def set_executable(exe: str | bytes | os.PathLike[str]) -> None:
+    """The interpreter to start children with."""
+    _state.executable = os.fsdecode(exe)
+
+
+def prepare(data: dict[str, Any]) -> None:
+    """Take over what `get_preparation_data` told, the main module included."""
+    _preparation.apply(data, _install)
+    _preparation.apply_main(data)
+
+
+def import_main_path(main_path: str) -> None:
+    """Make the script at this path the main module."""
+    _main_module.import_from_path(main_path)
