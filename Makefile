@@ -80,11 +80,14 @@ storm: $(VENV)/.installed
 	PROCESSION_STORM=10 $(BIN)/python -m pytest tests -m stress $(ARGS)
 
 lint: $(VENV)/.installed $(VENV)/.lint
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/pyright --pythonpath $(BIN)/python --ignoreexternal --verifytypes procession
+	@export PATH="$(abspath $(BIN)):$$PATH"; failed=; \
+	check() { echo "== $$*"; "$$@" || failed="$$failed $$1"; }; \
+	check ruff format --check --quiet .; \
+	check ruff check --output-format concise .; \
+	check mypy; \
+	check pyright; \
+	check pyright --ignoreexternal --verifytypes procession; \
+	[ -z "$$failed" ] || { echo "lint failed:$$failed"; exit 1; }
 
 format: $(VENV)/.lint
 	$(BIN)/ruff format .

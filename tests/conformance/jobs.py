@@ -78,7 +78,7 @@ class Job:
         self.began = self.test_began = time.monotonic()
         (folder / "tmp").mkdir()
         driver = program.parent.parent / "driver" / "driver.py"
-        command = [program, driver, "run", case.module, case.name, self.events, *case.waiting]
+        command: list[str | Path] = [program, driver, "run", case.module, case.name, self.events, *case.waiting]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
@@ -195,7 +195,7 @@ def list_classes(program: Path, method: str) -> list[Class]:
     folder = Path(tempfile.mkdtemp(prefix="pc-"))
     try:
         driver = program.parent.parent / "driver" / "driver.py"
-        command = [program, driver, "list", method, folder / "found"]
+        command: list[str | Path] = [program, driver, "list", method, folder / "found"]
         done = subprocess.run(
             command,
             env=environment(folder),

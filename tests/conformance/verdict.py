@@ -52,11 +52,11 @@ class Exceptions:
         unknown = set(parsed) - {"never_run", "failing", "skips", "lacking"}
         if unknown:
             raise ValueError(f"{path.name}: unknown tables {sorted(unknown)}")
-        kinds = [
+        never_run, failing = (
             [entry for item in parsed.get(kind, []) if (entry := parse(item)).applies(method, python)]
             for kind in ("never_run", "failing")
-        ]
-        return cls(*kinds, parsed.get("skips", []), parsed.get("lacking", []))
+        )
+        return cls(never_run, failing, parsed.get("skips", []), parsed.get("lacking", []))
 
     def is_never_run(self, test: str) -> bool:
         return any(entry.names(test) for entry in self.never_run)
