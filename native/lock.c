@@ -41,9 +41,17 @@ static pn_code wait_for(pn_lock *lock, uint64_t seen, pn_deadline deadline) {
     return pn_sleep(&target, deadline);
 }
 
-static pn_code take(pn_lock *lock) {
+/* The quick way notes nothing: a holder that came by it may run anywhere. */
+static bool spin(pn_lock *lock, uint64_t seen) {
+    if (atomic_load_explicit(&lock->noted_by, memory_order_relaxed) != ((uint32_t)seen & PN_TID_MASK))
+        pn_spin_note_cpu(&lock->spin, -1);
+    return pn_spin_while(&lock->spin, pn_low_half(&lock->word), (uint32_t)seen);
+}
+
+static pn_code take(pn_lock *lock, pn_owner me) {
     PN_FAULT("lock.acquire.after_cas");
     pn_spin_note_cpu(&lock->spin, pn_cpu());
+    atomic_store_explicit(&lock->noted_by, pn_owner_tid(me), memory_order_relaxed);
     return PN_OK;
 }
 
@@ -55,7 +63,7 @@ pn_code pn_lock_acquire_slow(pn_lock *lock, pn_owner me, pn_deadline deadline) {
     for (int round = 0;;) {
         uint64_t seen = atomic_load_explicit(&lock->word, memory_order_relaxed);
         if (seen == 0) {
-            if (cas(&lock->word, &seen, mine)) return take(lock);
+            if (cas(&lock->word, &seen, mine)) return take(lock, me);
             continue;
         }
         if (seen & PN_ORPHANED) return PN_OWNER_DIED;
@@ -64,7 +72,7 @@ pn_code pn_lock_acquire_slow(pn_lock *lock, pn_owner me, pn_deadline deadline) {
             continue;
         }
         if (deadline == PN_NOW) return PN_TIMEOUT;
-        if (round++ < ROUNDS && pn_spin_while(&lock->spin, pn_low_half(&lock->word), (uint32_t)seen)) continue;
+        if (round++ < ROUNDS && spin(lock, seen)) continue;
         round = 0;
         if (up_at == 0) up_at = pn_clock() + PN_BACKSTOP;
         else if (pn_clock() >= up_at) return PN_INTERRUPTED;

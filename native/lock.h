@@ -15,7 +15,7 @@ typedef struct pn_lock {
     _Atomic uint64_t word;
     _Atomic uint32_t recursion;   /* RLock: written by the holder only; 1 = held once */
     pn_spin spin;
-    uint32_t unused;
+    _Atomic uint32_t noted_by;    /* the thread whose CPU `spin` names; if it is not the holder, that CPU says nothing */
     int64_t since;                /* when it was orphaned or last contended; informative */
     uint64_t reserved[2];
 } pn_lock;
