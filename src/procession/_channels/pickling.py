@@ -48,7 +48,7 @@ class _Forking:
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.dispatch_table = _dispatch_table()
+        self.dispatch_table: Any = _dispatch_table()
 
     @classmethod
     def register(cls, type: type, reduce: Callable[[Any], Any]) -> None:
@@ -109,6 +109,8 @@ if TYPE_CHECKING:
 
     class ForkingPickler(_Forking, pickle.Pickler):
         """The package's pickler: `register` teaches it how to reduce further types."""
+
+        dispatch_table: Any
 
 
 register = _Forking.register

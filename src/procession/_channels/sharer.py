@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 PATIENCE = 5.0  # seconds that one who asks may keep the thread waiting; it is on the same machine
+PATIENCE_OF_RECEIVER = 60.0  # seconds for an answer: others may keep the thread waiting first
 PAUSE = 0.05  # seconds before it tries again when the process has no descriptor left for a new connection
 BACKLOG = 128
 
@@ -119,9 +120,7 @@ class Sharer:
                 except OSError:  # stop() has shut it down, or too many files are open
                     self._stopping.wait(PAUSE)
                     continue
-                asking.setblocking(True)
-                descriptors.limit_waiting(asking, PATIENCE)
-                with Frames(asking.detach()) as frames:
+                with Frames(asking, PATIENCE) as frames:
                     self._answer(frames)
 
     def _answer(self, asking: Frames) -> None:
@@ -133,7 +132,7 @@ class Sharer:
             asking.send_bytes(b"" if send else b"gone")
             if send and close:
                 try:
-                    send(asking.fd)
+                    send(asking.sock.fileno())
                 finally:
                     close()
         except (OSError, EOFError, ProcessError):
@@ -165,13 +164,13 @@ class DupFd:
         if this process has another key.
         """
         try:
-            with Frames(descriptors.connect(self._address)) as asking:
+            with Frames(descriptors.connect(self._address), PATIENCE_OF_RECEIVER) as asking:
                 auth.prove_client(asking, authkey())
                 asking.send_bytes(self._number.to_bytes(8, "little"))
                 if asking.recv_bytes(16):
                     raise StaleHandle("descriptor", self._number)
-                return descriptors.receive_descriptors(asking.fd, 1)[0]
-        except (ConnectionError, EOFError) as error:
+                return descriptors.receive_descriptors(asking.sock.fileno(), 1)[0]
+        except (ConnectionError, EOFError, TimeoutError) as error:
             raise ConnectionRefusedError(
                 errno.ECONNREFUSED,
                 f"process {self._pid} sent a descriptor, and is gone or does not answer: it has to live until the receiver has it",

@@ -22,10 +22,25 @@ def get_temp_dir() -> str:
         import tempfile  # noqa: PLC0415 - 5 ms that only processes with files of their own pay
 
         _sweep(tempfile.gettempdir())
-        state.temp_dir = path = tempfile.mkdtemp(prefix=PREFIX)
-        mark = descriptors.lock_directory(path)
+        mark = None
+        while mark is None:
+            path = tempfile.mkdtemp(prefix=PREFIX)
+            mark = _mark(path)
+        state.temp_dir = path
         Finalizer(None, _remove, args=(path, mark), exitpriority=-100)
     return state.temp_dir
+
+
+def _mark(path: str) -> int | None:
+    """Mark a new directory as in use; None if another process took it for a dead one's, between its making and this."""
+    try:
+        mark = descriptors.lock_directory(path)
+    except FileNotFoundError:
+        return None
+    if mark is not None and not os.path.isdir(path):
+        os.close(mark)
+        return None
+    return mark
 
 
 def _remove(path: str, mark: int | None) -> None:

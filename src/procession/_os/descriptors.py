@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import select
-import struct
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -25,7 +24,6 @@ __all__ = [
     "connect",
     "duplicate",
     "is_abstract",
-    "limit_waiting",
     "listen_without_file",
     "lock_directory",
     "pipe",
@@ -131,14 +129,18 @@ def bind_privately(sock: socket.socket, address: str | bytes) -> None:
     sock.bind(address)
 
 
-def connect(address: str) -> int:
-    """A descriptor connected to the Unix socket of this name; OSError if nobody listens there."""
+def connect(address: str) -> socket.socket:
+    """A socket connected to the Unix socket of this name; OSError if nobody listens there."""
     import socket  # noqa: PLC0415 - as above
 
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
         sock.setblocking(True)
         sock.connect(address)
-        return sock.detach()
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def listen_without_file(backlog: int) -> socket.socket:
@@ -150,16 +152,6 @@ def listen_without_file(backlog: int) -> socket.socket:
     listener.bind(f"\0procession-{os.getpid()}-{os.urandom(8).hex()}")
     listener.listen(backlog)
     return listener
-
-
-def limit_waiting(sock: socket.socket, seconds: float) -> None:
-    """Let no single read or write of a blocking socket take longer: BlockingIOError."""
-    import socket  # noqa: PLC0415 - as above
-
-    whole, fraction = divmod(seconds, 1)
-    limit = struct.pack("@ll", int(whole), int(fraction * 1_000_000))  # struct timeval
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def lock_directory(path: str) -> int | None:

@@ -1,0 +1,1 @@
+"""The standard library's `multiprocessing` at the other end of the wire."""

@@ -1,0 +1,1 @@
+"""Connections, queues and waiting, with real processes."""

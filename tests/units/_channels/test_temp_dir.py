@@ -1,0 +1,54 @@
+"""The directory for files of a process is private, shared with forked children, and goes when nobody uses it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from typing import Any
+
+from procession._channels.temp_dir import get_temp_dir
+from tests.units._channels.forked import child
+
+PRINTS = "from procession._channels.temp_dir import get_temp_dir; print(get_temp_dir(), flush=True); "
+
+
+def run(code: str, parent: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(parent)},
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_directory_is_private_and_the_same_for_forked_children() -> None:
+    path = get_temp_dir()
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+
+    def look() -> None:
+        assert get_temp_dir() == path
+
+    with child(look):
+        pass
+    assert os.path.isdir(path)
+
+
+def test_the_directory_of_a_killed_process_is_removed_by_the_next_one(tmp_path: Any) -> None:
+    with run(PRINTS + "input()", tmp_path) as alive, run(PRINTS + "input()", tmp_path) as killed:
+        assert alive.stdout
+        assert killed.stdout
+        kept, left = alive.stdout.readline().strip(), killed.stdout.readline().strip()
+        assert os.path.isdir(left)
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait()
+        with run(PRINTS + "input()", tmp_path) as third:
+            assert third.stdout
+            third.stdout.readline()
+            assert not os.path.exists(left)
+            assert os.path.isdir(kept)
+            third.communicate("\n")
+        alive.communicate("\n")
