@@ -70,6 +70,13 @@ static uint64_t class_bytes(uint32_t size_class) {
     return (1ull << octave) + ((size_class - 4) % 4 + 1) * (1ull << (octave - 2));
 }
 
+/* In program order for whoever finds us killed: a release store that the compiler moves nothing across. No fence: the section has those. */
+static void put(_Atomic uint64_t *word, uint64_t value) {
+    atomic_store_explicit(word, value, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+static uint64_t get(const _Atomic uint64_t *word) { return atomic_load_explicit(word, memory_order_relaxed); }
+
 static pn_off field_offset(_Atomic pn_off *field) {
     const char *at = (const char *)field;
     return at >= pn_base && at < pn_base + pn_header()->size ? pn_offset_of(at) : 0;
@@ -81,42 +88,42 @@ static uint64_t warm_bytes(const pn_block *block) { return class_bytes(block->si
 
 static void push(pn_heap *heap, pn_off off) {
     _Atomic pn_off *list = &heap->free[block_at(off)->size_class];
-    if (atomic_load(list) == off) return; /* a repair of a repair */
-    atomic_store(link_of(off), atomic_load(list));
+    if (get(list) == off) return; /* a repair of a repair */
+    put(link_of(off), get(list));
     PN_FAULT("heap.push.linked");
-    atomic_store(list, off);
+    put(list, off);
 }
 
 static bool was_carved(const pn_heap *heap, pn_off off) {
-    return off < atomic_load(&heap->low) || off >= atomic_load(&heap->high);
+    return off < get(&heap->low) || off >= get(&heap->high);
 }
 
 static void finish_free(pn_heap *heap, const pn_intent *intent) {
     pn_block *block = block_at(intent->block);
     if (intent->field != 0) {
         _Atomic pn_off *src = (_Atomic pn_off *)pn_at(intent->field);
-        if (atomic_load(src) == intent->block) atomic_store(src, 0);
+        if (get(src) == intent->block) put(src, 0);
     }
-    atomic_store(&block->kind, PN_KIND_FREE);
-    atomic_store(&block->generation, intent->generation);
+    atomic_store_explicit(&block->kind, PN_KIND_FREE, memory_order_release);
+    atomic_store_explicit(&block->generation, intent->generation, memory_order_release);
     push(heap, intent->block);
-    atomic_store(&heap->in_use, intent->in_use_after);
+    put(&heap->in_use, intent->in_use_after);
 }
 
 static void settle_alloc(pn_heap *heap, const pn_intent *intent) {
     bool committed = intent->field != 0 && atomic_load((_Atomic pn_off *)pn_at(intent->field)) == intent->block;
     if (!committed && was_carved(heap, intent->block)) {
-        atomic_store(&block_at(intent->block)->kind, PN_KIND_FREE);
+        atomic_store_explicit(&block_at(intent->block)->kind, PN_KIND_FREE, memory_order_release);
         push(heap, intent->block);
     }
-    atomic_store(&heap->in_use, committed ? intent->in_use_after : intent->in_use_before);
+    put(&heap->in_use, committed ? intent->in_use_after : intent->in_use_before);
 }
 
 static void count_idle(pn_heap *heap) {
     uint64_t idle = 0;
     for (uint32_t c = class_of(PN_LARGE); c < PN_CLASSES; c++)
-        for (pn_off off = atomic_load(&heap->free[c]); off != 0; off = atomic_load(link_of(off))) idle += warm_bytes(block_at(off));
-    atomic_store(&heap->idle, idle);
+        for (pn_off off = get(&heap->free[c]); off != 0; off = get(link_of(off))) idle += warm_bytes(block_at(off));
+    put(&heap->idle, idle);
 }
 
 static void repair(pn_heap *heap) {
@@ -125,17 +132,17 @@ static void repair(pn_heap *heap) {
     if (op == INTENT_FREE) finish_free(heap, &heap->intent);
     PN_FAULT("heap.repair.settled");
     count_idle(heap);
-    atomic_store(&heap->intent.op, INTENT_NONE);
+    atomic_store_explicit(&heap->intent.op, INTENT_NONE, memory_order_release);
 }
 
 static bool enter(pn_heap *heap) {
     pn_owner me = pn_self();
     if (me == 0) return false;
     if (PN_UNLIKELY(pn_section_enter(&heap->section, me) == PN_RECOVERED)) repair(heap);
-    if (PN_UNLIKELY(atomic_load_explicit(&heap->low, memory_order_relaxed) == 0)) {
-        atomic_store(&heap->reserved, PN_HEAP_OFFSET);
-        atomic_store(&heap->high, pn_header()->size & ~(PN_PAGE - 1));
-        atomic_store(&heap->low, PN_HEAP_OFFSET);
+    if (PN_UNLIKELY(get(&heap->low) == 0)) {
+        put(&heap->reserved, PN_HEAP_OFFSET);
+        put(&heap->high, pn_header()->size & ~(PN_PAGE - 1));
+        put(&heap->low, PN_HEAP_OFFSET);
     }
     return true;
 }
@@ -144,25 +151,25 @@ static bool enter(pn_heap *heap) {
 
 /* Pages for a small block that ends at `end`; a step ahead, so that few allocations pay for it. */
 static pn_code reserve_low(pn_heap *heap, uint64_t end) {
-    uint64_t from = atomic_load(&heap->reserved);
+    uint64_t from = get(&heap->reserved);
     if (end <= from) return PN_OK;
     uint64_t step = (from - PN_HEAP_OFFSET) / 2 & ~(PN_PAGE - 1);
     step = step < PN_STEP_MIN ? PN_STEP_MIN : step > PN_STEP_MAX ? PN_STEP_MAX : step;
-    uint64_t to = end + step < atomic_load(&heap->high) ? (end + step) & ~(PN_PAGE - 1) : (end + PN_PAGE - 1) & ~(PN_PAGE - 1);
+    uint64_t to = end + step < get(&heap->high) ? (end + step) & ~(PN_PAGE - 1) : (end + PN_PAGE - 1) & ~(PN_PAGE - 1);
     pn_code code = pn_memory_reserve(pn_arena_fd, from, to - from);
     if (code != PN_OK) return PN_NOMEM;
-    atomic_store(&heap->reserved, to);
+    put(&heap->reserved, to);
     return PN_OK;
 }
 
 /* Where a new block of this class would lie, with pages for its header: not yet taken. 0: no address space or no memory. */
 static pn_off carve(pn_heap *heap, uint32_t size_class) {
-    uint64_t bytes = class_bytes(size_class), low = atomic_load(&heap->low), high = atomic_load(&heap->high);
+    uint64_t bytes = class_bytes(size_class), low = get(&heap->low), high = get(&heap->high);
     if (high < bytes || high - bytes < low) return 0;
     pn_off off = low;
     if (bytes >= PN_LARGE) {
         off = (high - bytes) & ~(PN_PAGE - 1);
-        if (off < atomic_load(&heap->reserved) || pn_memory_reserve(pn_arena_fd, off, PN_PAGE) != PN_OK) return 0;
+        if (off < get(&heap->reserved) || pn_memory_reserve(pn_arena_fd, off, PN_PAGE) != PN_OK) return 0;
     } else if (reserve_low(heap, low + bytes) != PN_OK) {
         return 0;
     }
@@ -175,26 +182,26 @@ static pn_off carve(pn_heap *heap, uint32_t size_class) {
 
 /* A free block of this class, or of one up to four times as large when the address space is used up. */
 static pn_off choose(pn_heap *heap, uint32_t size_class, bool *fresh) {
-    pn_off off = atomic_load_explicit(&heap->free[size_class], memory_order_relaxed);
+    pn_off off = get(&heap->free[size_class]);
     *fresh = false;
     if (PN_LIKELY(off != 0)) return off;
     *fresh = true;
     if (PN_LIKELY((off = carve(heap, size_class)) != 0)) return off;
     *fresh = false;
     for (uint32_t c = size_class + 1; c < PN_CLASSES && c <= size_class + 8; c++)
-        if ((off = atomic_load(&heap->free[c])) != 0) return off;
+        if ((off = get(&heap->free[c])) != 0) return off;
     return 0;
 }
 
 static void unlink_block(pn_heap *heap, pn_off off, bool fresh) {
     pn_block *block = block_at(off);
     if (!fresh) {
-        if (PN_UNLIKELY(block->flags != 0)) atomic_fetch_sub(&heap->idle, warm_bytes(block));
-        atomic_store_explicit(&heap->free[block->size_class], atomic_load_explicit(link_of(off), memory_order_relaxed), memory_order_release);
-    } else if (off == atomic_load_explicit(&heap->low, memory_order_relaxed)) {
-        atomic_store_explicit(&heap->low, off + class_bytes(block->size_class), memory_order_release);
+        if (PN_UNLIKELY(block->flags != 0)) put(&heap->idle, get(&heap->idle) - warm_bytes(block));
+        put(&heap->free[block->size_class], get(link_of(off)));
+    } else if (off == get(&heap->low)) {
+        put(&heap->low, off + class_bytes(block->size_class));
     } else {
-        atomic_store_explicit(&heap->high, off, memory_order_release);
+        put(&heap->high, off);
     }
 }
 
@@ -202,7 +209,7 @@ static void intend(pn_heap *heap, uint32_t op, pn_off off, _Atomic pn_off *field
     pn_intent *intent = &heap->intent;
     intent->block = off;
     intent->field = field_offset(field);
-    intent->in_use_before = atomic_load_explicit(&heap->in_use, memory_order_relaxed);
+    intent->in_use_before = get(&heap->in_use);
     intent->in_use_after = intent->in_use_before + (uint64_t)bytes;
     intent->generation = atomic_load_explicit(&block_at(off)->generation, memory_order_relaxed) + 1;
     PN_FAULT("heap.intend.before");
@@ -211,7 +218,7 @@ static void intend(pn_heap *heap, uint32_t op, pn_off off, _Atomic pn_off *field
 }
 
 static void conclude(pn_heap *heap) {
-    atomic_store_explicit(&heap->in_use, heap->intent.in_use_after, memory_order_release);
+    put(&heap->in_use, heap->intent.in_use_after);
     PN_FAULT("heap.conclude.before");
     atomic_store_explicit(&heap->intent.op, INTENT_NONE, memory_order_release);
     atomic_signal_fence(memory_order_seq_cst);
@@ -228,7 +235,7 @@ static void prepare(pn_block *block, pn_kind kind, uint64_t life) {
 /* In the section. */
 static pn_code take(pn_heap *heap, uint32_t size_class, pn_kind kind, uint64_t life, _Atomic pn_off *dest) {
     uint64_t cap = atomic_load_explicit(&pn_header()->cap, memory_order_relaxed);
-    uint64_t in_use = atomic_load_explicit(&heap->in_use, memory_order_relaxed);
+    uint64_t in_use = get(&heap->in_use);
     if (cap != 0 && in_use + class_bytes(size_class) > cap) return PN_NOMEM;
     bool fresh;
     pn_off off = choose(heap, size_class, &fresh);
@@ -271,7 +278,7 @@ static pn_code alloc(uint64_t bytes, pn_kind kind, uint64_t life, _Atomic pn_off
         if (!enter(heap)) return PN_NO_SLOT;
         code = once && atomic_load(dest) != 0 ? PN_OK : take(heap, size_class, kind, life, dest);
         pn_section_leave(&heap->section);
-        if (code == PN_NOMEM && atomic_load(&heap->idle) == 0) break;
+        if (code == PN_NOMEM && get(&heap->idle) == 0) break;
     }
     if (PN_LIKELY(code != PN_OK || bytes < PN_LARGE)) return code;
     PN_FAULT("heap.alloc.before_pages");
@@ -298,23 +305,23 @@ static void cool(pn_off off) {
 }
 
 void pn_heap_free(_Atomic pn_off *src) {
-    pn_off off = atomic_load(src);
+    pn_off off = get(src);
     if (off == 0 || pn_self() == 0) return;
     pn_heap *heap = state();
     pn_block *block = block_at(off);
-    if (PN_UNLIKELY(warm_bytes(block) != 0 && atomic_load(&heap->idle) + warm_bytes(block) > PN_IDLE_KEEP)) cool(off);
+    if (PN_UNLIKELY(warm_bytes(block) != 0 && get(&heap->idle) + warm_bytes(block) > PN_IDLE_KEEP)) cool(off);
     if (!enter(heap)) return;
-    if (PN_LIKELY(atomic_load(src) == off && atomic_load(&block->kind) != PN_KIND_FREE)) {
+    if (PN_LIKELY(get(src) == off && atomic_load(&block->kind) != PN_KIND_FREE)) {
         intend(heap, INTENT_FREE, off, src, -(int64_t)class_bytes(block->size_class));
         PN_FAULT("heap.free.intent");
-        atomic_store(src, 0);
+        put(src, 0);
         PN_FAULT("heap.free.cleared");
         atomic_store_explicit(&block->kind, PN_KIND_FREE, memory_order_release);
         atomic_store_explicit(&block->generation, heap->intent.generation, memory_order_release);
         PN_FAULT("heap.free.marked");
         push(heap, off);
         PN_FAULT("heap.free.pushed");
-        if (PN_UNLIKELY(warm_bytes(block) != 0)) atomic_fetch_add(&heap->idle, warm_bytes(block));
+        if (PN_UNLIKELY(warm_bytes(block) != 0)) put(&heap->idle, get(&heap->idle) + warm_bytes(block));
         conclude(heap);
     }
     pn_section_leave(&heap->section);
@@ -322,7 +329,7 @@ void pn_heap_free(_Atomic pn_off *src) {
 
 static pn_off first_warm(const pn_heap *heap) {
     for (uint32_t c = class_of(PN_LARGE); c < PN_CLASSES; c++)
-        for (pn_off off = atomic_load(&heap->free[c]); off != 0; off = atomic_load(link_of(off)))
+        for (pn_off off = get(&heap->free[c]); off != 0; off = get(link_of(off)))
             if (warm_bytes(block_at(off)) != 0) return off;
     return 0;
 }
@@ -335,7 +342,7 @@ void pn_heap_trim(void) {
         pn_off off = first_warm(heap);
         more = off != 0;
         if (more) {
-            atomic_fetch_sub(&heap->idle, warm_bytes(block_at(off)));
+            put(&heap->idle, get(&heap->idle) - warm_bytes(block_at(off)));
             cool(off);
         }
         pn_section_leave(&heap->section);
@@ -347,5 +354,5 @@ uint64_t pn_heap_in_use(void) { return pn_base == NULL ? 0 : atomic_load(&state(
 bool pn_heap_holds(pn_off off) {
     if (pn_base == NULL || off % 64 != 0) return false;
     const pn_heap *heap = state();
-    return (off >= PN_HEAP_OFFSET && off < atomic_load(&heap->low)) || (off >= atomic_load(&heap->high) && off < pn_header()->size);
+    return (off >= PN_HEAP_OFFSET && off < get(&heap->low)) || (off >= get(&heap->high) && off < pn_header()->size);
 }

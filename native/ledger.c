@@ -125,17 +125,23 @@ void pn_ledger_enter(pn_ledger *ledger, pn_owner me) {
 
 void pn_ledger_leave(pn_ledger *ledger) { pn_section_leave(&ledger->section); }
 
-pn_code pn_ledger_note(pn_owner me, pn_off block, uint32_t generation) {
+pn_code pn_ledger_write(pn_owner me, pn_off block, uint32_t generation, uint32_t count) {
     pn_ledger *ledger = pn_ledger_open(me);
     if (ledger == NULL) return PN_NOMEM;
     pn_ledger_enter(ledger, me);
     pn_reference *entry = pn_ledger_find(ledger, block);
     pn_code code = PN_OK;
-    if (entry == NULL && (code = pn_ledger_make_room(ledger)) == PN_OK) (void)pn_ledger_insert(ledger, block, generation, 0);
-    else if (entry != NULL && atomic_load(&entry->count) == 0) atomic_store(&entry->generation, generation);
+    if (entry == NULL && (code = pn_ledger_make_room(ledger)) == PN_OK) {
+        (void)pn_ledger_insert(ledger, block, generation, count);
+    } else if (entry != NULL && atomic_load(&entry->count) == 0) { /* another thread of ours is about to remove it */
+        atomic_store(&entry->generation, generation);
+        atomic_store(&entry->count, count);
+    }
     pn_ledger_leave(ledger);
     return code;
 }
+
+pn_code pn_ledger_note(pn_owner me, pn_off block, uint32_t generation) { return pn_ledger_write(me, block, generation, 0); }
 
 void pn_ledger_forget(pn_owner me, pn_off block) {
     pn_ledger *ledger = pn_ledger_mine(me);
@@ -187,13 +193,9 @@ static void adopt_pending(pn_ledger *ledger) {
     atomic_store(&ledger->pending, 0);
 }
 
-void pn_ledger_sweep(uint32_t slot, uint32_t generation) {
-    pn_owner me = pn_self();
-    pn_process_slot *row = pn_slot(slot);
-    pn_off at = atomic_load(&row->ledger);
-    if (me == 0 || at == 0 || atomic_load(&row->generation) != generation) return;
-    uint32_t dead = (uint32_t)(pn_owner_make(slot, generation, 0) >> 32), capacity;
-    pn_ledger *ledger = pn_at(at); /* SAFETY: stored by pn_heap_alloc */
+static void sweep_entries(pn_owner me, _Atomic pn_off *at, uint32_t dead) {
+    pn_ledger *ledger = pn_at(atomic_load(at)); /* SAFETY: stored by pn_heap_alloc */
+    uint32_t capacity;
     adopt_pending(ledger);
     pn_reference *entries = pn_ledger_entries(ledger, &capacity);
     for (uint32_t i = 0; i < capacity; i++)
@@ -201,6 +203,13 @@ void pn_ledger_sweep(uint32_t slot, uint32_t generation) {
     PN_FAULT("ledger.sweep.before_tables");
     pn_heap_free(&ledger->tables[0]);
     pn_heap_free(&ledger->tables[1]);
-    pn_heap_free(&row->ledger);
+    pn_heap_free(at);
+}
+
+void pn_ledger_sweep(uint32_t slot, uint32_t generation) {
+    pn_owner me = pn_self();
+    pn_process_slot *row = pn_slot(slot);
+    if (me == 0 || atomic_load(&row->generation) != generation) return;
+    if (atomic_load(&row->ledger) != 0) sweep_entries(me, &row->ledger, (uint32_t)(pn_owner_make(slot, generation, 0) >> 32));
     if (pn_owner_slot(me) != slot) pn_quarantine_review(me); /* one that leaves still lives; its sweep by another comes */
 }

@@ -52,7 +52,8 @@ pn_reference *pn_ledger_insert(pn_ledger *ledger, pn_off block, uint32_t generat
 void pn_ledger_remove(pn_ledger *ledger, pn_reference *entry);
 pn_reference *pn_ledger_entries(pn_ledger *ledger, uint32_t *capacity);
 
-/* Enters by themselves: an entry for the block exists afterwards, perhaps with count 0; and: such an entry is removed. */
+/* These enter by themselves. An entry for the block exists afterwards, perhaps with count 0; and: an entry with count 0 is removed. */
+pn_code pn_ledger_write(pn_owner me, pn_off block, uint32_t generation, uint32_t count); /* a count above 0 stays as it is */
 pn_code pn_ledger_note(pn_owner me, pn_off block, uint32_t generation);
 void pn_ledger_forget(pn_owner me, pn_off block);
 
@@ -62,6 +63,9 @@ void pn_object_drop_released(pn_owner me, pn_off object); /* by the quarantine: 
 /* object.c: what a dead process (high half of an owner id) began to destroy is finished by `me`. */
 void pn_object_inherit(pn_owner me, pn_off object, uint32_t dead);
 uint32_t pn_object_birth(pn_off object);
+/* object.c, buffers on their way through a queue: the ledger says "mine" before the owner word does, and until after it does no more. */
+pn_code pn_buffer_expect(pn_owner me, pn_off buffer, uint32_t generation);
+void pn_buffer_part(pn_owner me, pn_off buffer);
 
 /* heap.c */
 pn_code pn_heap_alloc_alive(uint64_t bytes, pn_kind kind, uint64_t life, _Atomic pn_off *dest);

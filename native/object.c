@@ -227,3 +227,14 @@ void pn_buffer_free(pn_off buffer) {
     const pn_buffer *header = pn_at(buffer); /* SAFETY: the caller's own buffer, or one that it inherited and the quarantine keeps */
     if (atomic_load(&header->block.kind) == PN_KIND_BUFFER && atomic_load(&header->owner) == pn_self() >> 32 << 32) pn_object_detach(buffer);
 }
+
+pn_code pn_buffer_expect(pn_owner me, pn_off buffer, uint32_t generation) { return pn_ledger_write(me, buffer, generation, 1); }
+
+void pn_buffer_part(pn_owner me, pn_off buffer) {
+    pn_ledger *ledger = pn_ledger_mine(me);
+    if (ledger == NULL) return;
+    pn_ledger_enter(ledger, me);
+    pn_reference *entry = pn_ledger_find(ledger, buffer);
+    if (entry != NULL) pn_ledger_remove(ledger, entry);
+    pn_ledger_leave(ledger);
+}

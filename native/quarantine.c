@@ -15,6 +15,8 @@
 
 #define PN_LINEAGES 1024u
 #define PN_BIRTH_PATIENCE 10000000000ll /* ns: a child writes its pid at once; a row without one by then is a fork that failed */
+#define PN_PATIENCE_OBJECTS 256         /* a review costs some 20 ns an object: at most half of them in vain */
+#define PN_PATIENCE_BYTES (16ull << 20)
 #define PN_REVIEWED 64                  /* objects let go in one visit */
 
 typedef struct pn_lineage {
@@ -30,7 +32,8 @@ typedef struct pn_quarantine {
     _Atomic uint64_t youngest;      /* no living forked process is younger */
     _Atomic uint64_t unknown;       /* the youngest fork that found no row: what is older stays for ever */
     _Atomic uint32_t rows_used;
-    uint32_t additions;             /* since the last review */
+    uint32_t additions;             /* since the last review; and their bytes */
+    uint64_t bytes;
     pn_lineage rows[PN_LINEAGES];
 } pn_quarantine;
 _Static_assert(PN_QUARANTINE_STATE + sizeof(pn_quarantine) <= PN_TABLE_OFFSET, "the quarantine ends before the process table");
@@ -171,6 +174,12 @@ void pn_quarantine_join(pn_owner me) {
 
 static uint32_t now_as_end(void) { return pack(atomic_load(&pn_header()->fork_epoch), true) + 1; }
 
+/* Most deaths lead to a review; those of processes without a slot do not. So that what they kept does not pile up: */
+static bool count_addition(pn_quarantine *quarantine, uint64_t bytes) {
+    quarantine->bytes += bytes;
+    return ++quarantine->additions >= PN_PATIENCE_OBJECTS ? quarantine->additions > quarantine->ledger.live / 2 : quarantine->bytes >= PN_PATIENCE_BYTES;
+}
+
 bool pn_quarantine_add(pn_owner me, pn_off object, uint32_t generation) {
     pn_quarantine *quarantine = state();
     pn_block *block = pn_at(object); /* SAFETY: the caller holds a reference */
@@ -185,7 +194,7 @@ bool pn_quarantine_add(pn_owner me, pn_off object, uint32_t generation) {
         (void)pn_ledger_insert(&quarantine->ledger, object, generation, now_as_end());
         added = true;
     }
-    bool is_review_due = ++quarantine->additions >= 256 && quarantine->additions > quarantine->ledger.live / 2;
+    bool is_review_due = count_addition(quarantine, pn_block_bytes(block));
     pn_ledger_leave(&quarantine->ledger);
     if (is_review_due) pn_quarantine_review(me);
     return added;
@@ -216,6 +225,7 @@ static int take_out(pn_quarantine *quarantine, uint32_t *from, pn_off objects[PN
         if (is_there) objects[n++] = object;
     }
     quarantine->additions = 0;
+    quarantine->bytes = 0;
     return n;
 }
 
