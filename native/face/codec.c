@@ -46,7 +46,7 @@ static PyObject *call_with_view(core_state *state, const void *bytes, uint64_t s
     PyObject *obj = PyObject_CallFunctionObjArgs(state->with.fallback_loads, view, NULL);
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    PyObject *released = PyObject_CallMethod(view, "release", NULL);
+    PyObject *released = PyObject_CallMethodObjArgs(view, state->name_release, NULL);
     Py_DECREF(view);
     if (PN_UNLIKELY(released == NULL)) {
         if (escaped != NULL) *escaped = true;

@@ -79,7 +79,8 @@ static int core_exec(PyObject *module) {
     core_state *state = state_of(module);
     state->name_block = PyUnicode_InternFromString("block");
     state->name_timeout = PyUnicode_InternFromString("timeout");
-    if (state->name_block == NULL || state->name_timeout == NULL) return -1;
+    state->name_release = PyUnicode_InternFromString("release");
+    if (state->name_block == NULL || state->name_timeout == NULL || state->name_release == NULL) return -1;
     return add_types(module, state) && add_functions(module) && add_reasons(module) ? 0 : -1;
 }
 
@@ -87,7 +88,8 @@ static int core_exec(PyObject *module) {
 #define EACH_OBJECT(DO)                                                                                                               \
     DO(with.owner_died) DO(with.stale) DO(with.broken_barrier) DO(with.shut_down) DO(with.empty) DO(with.full) DO(with.fallback_dumps) \
     DO(with.fallback_loads) DO(object_type) DO(lock_type) DO(rlock_type) DO(semaphore_type) DO(condition_type) DO(event_type)          \
-    DO(barrier_type) DO(queue_type) DO(undecodable_type) DO(table_type) DO(memory_type) DO(watcher_type) DO(name_block) DO(name_timeout)
+    DO(barrier_type) DO(queue_type) DO(undecodable_type) DO(table_type) DO(memory_type) DO(watcher_type) DO(name_block) DO(name_timeout) \
+    DO(name_release)
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg) {
     core_state *state = state_of(module);

@@ -38,7 +38,7 @@ typedef struct core_state {
     PyTypeObject *object_type, *lock_type, *rlock_type, *semaphore_type, *condition_type, *event_type, *barrier_type, *queue_type,
         *table_type, *memory_type, *undecodable_type, *watcher_type;
     configured with;
-    PyObject *name_block, *name_timeout; /* interned */
+    PyObject *name_block, *name_timeout, *name_release; /* interned */
     known_key keys[KEY_ENTRIES];
 } core_state;
 

@@ -229,8 +229,7 @@ static PyObject *watcher_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 }
 
 static void close_watcher(watcher *self) {
-    watch *w = self->watch;
-    self->watch = NULL;
+    watch *w = __atomic_exchange_n(&self->watch, NULL, __ATOMIC_ACQ_REL); /* two threads may close it at once */
     if (w != NULL) end_watch(w);
     Py_CLEAR(self->objects);
 }
