@@ -6,6 +6,7 @@ that importing the package costs little. `install()` makes the name `multiproces
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from procession.errors import (
@@ -68,6 +69,8 @@ __all__ = [
     "set_forkserver_preload", "set_start_method",
 ]  # fmt: skip
 
+_DOORS = ("connection", "context", "managers", "pool", "process", "queues", "reduction", "shared_memory", "sharedctypes", "synchronize")
+
 
 def __getattr__(name: str) -> Any:
     if name == "install":
@@ -76,6 +79,8 @@ def __getattr__(name: str) -> Any:
         from procession._context import default_context  # noqa: PLC0415 - late loading: see the docstring
 
         found = getattr(default_context, name)
+    elif name in _DOORS:
+        return importlib.import_module(f"{__name__}.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name != "reducer":

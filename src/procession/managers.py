@@ -1,5 +1,6 @@
 """Managers and proxies, under the standard library's module name."""
 
+import procession._context  # noqa: F401 - the default context is there, whatever was imported first
 from procession._managers.api import (
     AcquirerProxy,
     ArrayProxy,

@@ -1,5 +1,6 @@
 """Pools, under the standard library's module name."""
 
+import procession._context  # noqa: F401 - the default context is there, whatever was imported first
 from procession._pools.failures import MaybeEncodingError, RemoteTraceback
 from procession._pools.jobs import PoolState
 from procession._pools.pool import Pool, ThreadPool

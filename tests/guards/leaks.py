@@ -94,9 +94,11 @@ def _what_the_package_keeps(pytestconfig: pytest.Config) -> None:
         import procession as mp
 
         mp.Lock()
-        server = mp.get_context("forkserver").Process(target=os.getpid)
-        server.start()
-        server.join()
+        for method in ("forkserver", "fork"):  # the server; what ties daemons to this process
+            first = mp.get_context(method).Process(target=os.getpid, daemon=True)
+            first.start()
+            first.join()
+            first.close()
     except Exception:  # the tests of the package fail by themselves; those that only read it still run
         pytestconfig.stash[WARM_UP] = traceback.format_exc()
     else:

@@ -17,7 +17,7 @@ from procession._managers.protocol import Token, dispatch, listener_client
 from procession._managers.proxy import AutoProxy
 from procession._managers.registry import Entry
 from procession._managers.server import Server
-from procession._pools.pool import ThreadPool
+from procession._pools.pool import Pool
 from procession._processes.process import current_process
 from procession._processes.thread_process import Namespace, ThreadValue
 from procession._runtime import Finalizer, state
@@ -241,7 +241,7 @@ def _array(typecode: str, sequence: Iterable[Any], lock: object = True) -> array
 
 
 class SyncManager(BaseManager):
-    """A manager of the usual types: containers, synchronisation, values, pools (of threads of the server)."""
+    """A manager of the usual types: containers, synchronisation, values, pools."""
 
 
 _TYPES: tuple[tuple[str, Any, Any], ...] = (
@@ -254,7 +254,7 @@ _TYPES: tuple[tuple[str, Any, Any], ...] = (
     ("BoundedSemaphore", threading.BoundedSemaphore, proxies.AcquirerProxy),
     ("Condition", threading.Condition, proxies.ConditionProxy),
     ("Barrier", threading.Barrier, proxies.BarrierProxy),
-    ("Pool", ThreadPool, proxies.PoolProxy),
+    ("Pool", Pool, proxies.PoolProxy),
     ("list", list, proxies.ListProxy),
     ("dict", dict, proxies.DictProxy),
     ("set", set, proxies.SetProxy),

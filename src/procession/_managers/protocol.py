@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from procession._channels.listener import Client, Listener
 from procession._channels.pickling import ForkingPickler
 from procession._channels.xml import XmlClient, XmlListener
+from procession._runtime import state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,9 @@ TRACEBACK, UNSERIALIZABLE = "#TRACEBACK", "#UNSERIALIZABLE"
 # Names on the wire: both are 24 characters, so that one can stand for the other inside a pickle.
 OUR_NAME = b"procession._managers.api"
 WIRE_NAME = b"multiprocessing.managers"
+
+for _view in ({}.keys(), {}.values(), {}.items()):  # they arrive as lists, as with the standard library's managers
+    state.reducers.setdefault(type(_view), lambda view: (list, (list(view),)))
 
 listener_client: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "pickle": (Listener, Client),

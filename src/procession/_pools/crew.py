@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from procession._channels.pickling import ForkingPickler
+from procession._channels.select import wait
 from procession._pools.failures import unpack_failure
 from procession._pools.functions import FunctionRef, FunctionStore
 from procession._pools.jobs import Answer, Call
@@ -113,6 +114,7 @@ class ProcessCrew:
         self.workers.remove(worker)
         del self._rows[worker]
         worker.join()
+        worker.close()
 
     @staticmethod
     def _describe(task: Task | None) -> str:
@@ -181,8 +183,10 @@ class ProcessCrew:
 
     def join(self) -> None:
         """Wait for the workers to leave."""
-        for worker in list(self.workers):
+        while self.workers:
+            worker = self.workers.pop()
             worker.join()
+            worker.close()
 
     def stop(self) -> None:
         """End the workers now: asked, and after a second killed."""
@@ -192,9 +196,20 @@ class ProcessCrew:
         alive = [worker for worker in self.workers if worker.exitcode is None]
         for worker in alive:
             worker.terminate()
-        deadline = time.monotonic() + GRACE
+        for worker in _still_alive(alive, GRACE):
+            worker.kill()
         for worker in alive:
-            worker.join(max(0.0, deadline - time.monotonic()))
-            if worker.exitcode is None:
-                worker.kill()
-                worker.join()
+            worker.join()  # `join` closes them: until then they can be looked at
+
+
+def _still_alive(workers: list[BaseProcess], timeout: float) -> list[BaseProcess]:
+    """Those that have not ended within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    running = {worker.sentinel: worker for worker in workers if hasattr(worker, "sentinel")}
+    while running:
+        ended = wait(list(running), max(0.0, deadline - time.monotonic()))
+        if not ended:
+            break
+        for sentinel in ended:
+            del running[sentinel]
+    return list(running.values())

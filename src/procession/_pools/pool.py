@@ -54,7 +54,7 @@ class Pool:
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        self._ctx = context if context is not None else state.default_context.get_context()
+        self._ctx = context
         self._processes = processes
         self._maxtasksperchild = maxtasksperchild
         self._crew = self._make_crew(processes, initializer, tuple(initargs), maxtasksperchild)
@@ -65,6 +65,8 @@ class Pool:
     def _make_crew(
         self, size: int, initializer: Callable[..., object] | None, initargs: tuple[Any, ...], maxtasks: int | None
     ) -> Any:
+        if self._ctx is None:
+            self._ctx = state.default_context.get_context()
         return ProcessCrew(self._ctx, size, initializer, initargs, maxtasks, self.Process)
 
     @staticmethod

@@ -102,8 +102,8 @@ class ThreadCrew:
             item = self._tasks.get()
             if item is None:
                 return
-            sequence, task = item
-            self._results.put((sequence, *self._perform(task)))
+            self._results.put((item[0], *self._perform(item[1])))
+            del item  # it must not outlive its result
 
     @staticmethod
     def _perform(task: Task) -> tuple[bool, Any]:
