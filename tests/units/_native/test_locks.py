@@ -165,7 +165,9 @@ def test_a_lock_names_its_holder() -> None:
 def test_semaphores_count() -> None:
     semaphore = _native.Semaphore(2)
     assert semaphore.get_value() == 2
-    assert semaphore.acquire() and semaphore.acquire() and not semaphore.acquire(False)
+    assert semaphore.acquire()
+    assert semaphore.acquire()
+    assert not semaphore.acquire(False)
     assert semaphore.locked()
     semaphore.release()
     semaphore.release()
