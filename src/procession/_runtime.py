@@ -49,6 +49,8 @@ class Runtime:
         self.sharer: Any = None  # the thread that hands descriptors to other processes
         self.logger: Any = None
         self.log_to_stderr = False
+        self.null_stdin: Any = None  # what stands for stdin in a child
+        self.guarded: dict[tuple[str, int], bool] = {}  # main module's lines that were looked at: is it guarded there?
         self.names_records = False  # do the records of all loggers carry our process name?
         self.temp_dir: str | None = None
         self.installed = False  # does the name `multiprocessing` mean us?

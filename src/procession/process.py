@@ -1,6 +1,6 @@
 """Process objects, under the standard library's module name."""
 
-from typing import Any
+from __future__ import annotations
 
 from procession._processes.process import (
     AuthenticationString,
@@ -17,6 +17,10 @@ from procession._runtime import state as _state
 ORIGINAL_DIR = _state.directory
 _dangling = _state.dangling
 _children = _state.children
+
+TYPE_CHECKING = False  # typing costs every child 3 ms
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "ORIGINAL_DIR",

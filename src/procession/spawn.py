@@ -1,18 +1,22 @@
 """How fresh children are started and get ready, under the standard library's module name."""
 
+from __future__ import annotations
+
 import os
 import sys
-from typing import Any, NoReturn
 
 import procession
-from procession import _context as _context  # so that what a child is told finds the default context
+from procession import _context  # noqa: F401 - so that what a child is told finds the default context
+from procession._processes import boot as _boot
 from procession._processes import interpreter as _interpreter
 from procession._processes import main_module as _main_module
 from procession._processes import preparation as _preparation
 from procession._processes.preparation import gather as get_preparation_data
-from procession._processes.start_spawn import freeze_support as _freeze_support
-from procession._processes.start_spawn import run_child as _run_child
 from procession._runtime import state as _state
+
+TYPE_CHECKING = False  # typing costs every child 3 ms
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 __all__ = [
     "freeze_support",
@@ -36,12 +40,14 @@ def _install() -> None:
 
 def spawn_main(pipe_handle: int, report: int) -> NoReturn:
     """In a fresh interpreter: be the child whose description is behind these descriptors, and end with its exit code."""
-    sys.exit(_run_child(pipe_handle, report, _install))
+    sys.exit(_boot.run_spawned(pipe_handle, report, _install))
 
 
 def freeze_support() -> None:
     """In a frozen program that was started as a child: be that child. Otherwise nothing."""
-    _freeze_support(spawn_main)
+    numbers = _interpreter.forked_arguments(sys.argv)
+    if numbers is not None:
+        spawn_main(**numbers)
 
 
 def is_forking(argv: list[str]) -> bool:

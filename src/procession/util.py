@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from procession import _runtime
+from procession._channels.temp_dir import get_temp_dir
 from procession._os import closing as _closing
 from procession._os import creation as _creation
 from procession._os.closing import close_all_except as close_all_fds_except
@@ -15,7 +16,6 @@ from procession._processes.exit import end_process as _exit_function
 from procession._processes.exit import finalize as _run_finalizers
 from procession._processes.exit import flush_standard_streams as _flush_std_streams
 from procession._processes.exit import is_exiting
-from procession._processes.exit import temp_dir as get_temp_dir
 from procession._processes.interpreter import options as _args_from_interpreter_flags
 from procession._processes.logs import (
     DEBUG,

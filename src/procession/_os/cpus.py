@@ -48,7 +48,7 @@ def _upwards(root: str, path: str) -> list[str]:
 def _share(quota_and_period: list[str]) -> int:
     """CPUs from a quota and its period in microseconds; no or a negative quota: no limit."""
     numbers = [number.strip() for number in quota_and_period]
-    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):  # noqa: PLR2004 - a quota and a period
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
         return sys.maxsize
     return max(1, -(-int(numbers[0]) // max(1, int(numbers[1]))))
 

@@ -11,10 +11,10 @@ Not here: who is tied to whom (`_processes.daemons`).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
-import signal
+
+from procession._os import signals
 
 __all__ = ["make", "tie"]
 
@@ -26,10 +26,12 @@ def make() -> tuple[int, int]:
 
 def tie(reader: int) -> bool:
     """Get SIGTERM when the lifeline's owner dies. False: it is dead already. `reader` may be closed afterwards."""
+    import fcntl  # noqa: PLC0415 - 0.3 ms that only daemonic children need
+
     # A description of our own: what follows is a property of the open file, which `reader` shares with others who are tied.
     own = os.open(f"/proc/self/fd/{reader}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGTERM)
+    fcntl.fcntl(own, fcntl.F_SETSIG, signals.TERMINATE)
     fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
     poller = select.poll()
     poller.register(own, 0)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["exit_code", "has_ended", "open_parent", "open_process", "open_self", "send_signal", "wait_ended"]
+__all__ = ["exit_code", "has_ended", "open_parent", "open_process", "open_self", "send_signal", "wait_readable"]
 
 LONGEST_POLL = 2**31 - 1  # ms: poll() takes a C int
 
@@ -53,11 +52,11 @@ def _ended() -> int:
 
 def has_ended(fd: int) -> bool:
     """Has the process ended? A process that nobody has reaped yet has ended, too."""
-    return bool(wait_ended((fd,), 0))
+    return bool(wait_readable((fd,), 0))
 
 
-def wait_ended(fds: Iterable[int], timeout: float | None) -> set[int]:
-    """Wait until one of these descriptors is readable: all that are; empty if `timeout` (seconds; None: none) ran out.
+def wait_readable(fds: Iterable[int], timeout: float | None) -> set[int]:
+    """Wait until one of these descriptors can be read, or is at its end: all that are; empty if `timeout` (seconds; None: none) ran out.
 
     A descriptor that was closed meanwhile counts as readable: the one who asks will find out.
     """
@@ -86,6 +85,8 @@ def exit_code(fd: int) -> int | None:
 
 def send_signal(fd: int, signum: int) -> None:
     """Send a signal to the process, if it has not ended."""
+    import signal  # noqa: PLC0415 - 1 ms that a child does not need
+
     try:
         signal.pidfd_send_signal(fd, signum)
     except ProcessLookupError:

@@ -2,23 +2,26 @@
 
 Promises: whatever goes wrong is said to the one who starts it, and printed unless that one waits to raise it. A daemonic child is tied to
 its parent's life before any of the program's code runs in it.
-Not here: what it is given (`start_data.py`), what it does then (`bootstrap.py`).
+Not here: what it is given (`unpacking.py`), what it does then (`bootstrap.py`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
 
-from procession._os import creation
-from procession._processes import bootstrap, daemons, preparation, start_data
+from procession import _native
+from procession._os import creation, pidfd
+from procession._processes import bootstrap, daemons, preparation, unpacking
 from procession._processes import exit as ending
 from procession._processes.handshake import Word, frame
 from procession._runtime import state
 
+TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-__all__ = ["boot"]
+__all__ = ["boot", "run_spawned"]
 
 
 def boot(
@@ -32,7 +35,7 @@ def boot(
     stage, listened_to = "boot", False
     try:
         received = creation.read_all(contents)
-        known = start_data.unpack_preparation(received)
+        known = unpacking.unpack_preparation(received)
         listened_to = known["listened_to"]
         sentinel = enter(known)
         if known["lifeline"] is not None:
@@ -41,7 +44,7 @@ def boot(
         stage = "main"
         preparation.apply_main(known)
         stage = "load"
-        process = start_data.unpack_process(received)
+        process = unpacking.unpack_process(received)
     except SystemExit as request:
         say(frame(Word.FAILED, f"{stage}\nsys.exit({request.code!r}) was called while the process was getting ready"))
         return bootstrap.exit_code_of(request)
@@ -53,6 +56,25 @@ def boot(
         return 1
     say(frame(Word.READY))
     return process._bootstrap(parent_sentinel=sentinel)
+
+
+def run_spawned(contents: int, report: int, install: Callable[[], None]) -> int:
+    """The life of a child in an interpreter of its own: its exit code. `report` is the pipe on which it tells its starter."""
+
+    def say(said: bytes) -> None:
+        try:
+            os.write(report, said)
+        except BrokenPipeError:
+            return  # the parent is gone, or has no use for it
+
+    code = boot(contents, say, install, _enter)
+    say(frame(Word.LEFT, str(code & 0xFF)))
+    return code
+
+
+def _enter(known: dict[str, Any]) -> int:
+    _native.arena_attach(known["arena"])
+    return pidfd.open_parent(known["parent"])
 
 
 def _descriptor(place: int) -> int:

@@ -12,11 +12,10 @@ import os
 import sys
 import time
 
-from procession._os import temporary
 from procession._processes import logs
-from procession._runtime import Finalizer, run_finalizers, state
+from procession._runtime import run_finalizers, state
 
-__all__ = ["end_process", "finalize", "flush_standard_streams", "is_exiting", "report", "temp_dir"]
+__all__ = ["end_process", "finalize", "flush_standard_streams", "is_exiting", "report"]
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL for daemonic children at exit
 
@@ -77,20 +76,3 @@ def flush_standard_streams() -> None:
 def is_exiting() -> bool:
     """Has the end of this process begun?"""
     return bool(state.exiting)
-
-
-def temp_dir() -> str:
-    """A directory of this process for sockets and the like, made at the first call and removed at its end."""
-    if state.temp_dir is None:
-        made = temporary.make_private_directory()
-        logs.info("created temp directory %s", made)
-        # Last of all: others have files in it.
-        Finalizer(None, _remove_temp_dir, args=[made], exitpriority=-100)
-        state.temp_dir = made
-    return state.temp_dir
-
-
-def _remove_temp_dir(path: str) -> None:
-    temporary.remove_directory(path)
-    state.temp_dir = None
-

@@ -10,7 +10,6 @@ Not here: what the child is told at its start (`start_data.py`), the channel (`r
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
 from procession.errors import InternalError
 
@@ -57,11 +56,14 @@ NEXT = {
 }
 
 
-class Failure(NamedTuple):
-    """Why a child could not get ready."""
+class Failure:
+    """Why a child could not get ready: `kind` is "unguarded", "main", "load" or "boot", `text` the traceback."""
 
-    kind: str  # "unguarded", "main", "load" or "boot"
-    text: str
+    __slots__ = ("kind", "text")
+
+    def __init__(self, kind: str, text: str) -> None:
+        self.kind = kind
+        self.text = text
 
 
 def frame(word: Word, text: str = "") -> bytes:
@@ -91,7 +93,7 @@ class Conversation:
     def feed(self, received: bytes) -> None:
         """Take in what came over the channel."""
         self._unread += received
-        while len(self._unread) >= 3:  # noqa: PLR2004 - tag and length
+        while len(self._unread) >= 3:
             end = 3 + int.from_bytes(self._unread[1:3], "big")
             if len(self._unread) < end:
                 return
@@ -102,7 +104,9 @@ class Conversation:
     def _hear(self, word: Word, text: str) -> None:
         following = NEXT.get((self.stage, word))
         if following is None:
-            raise InternalError(f"a starting process said {word.name} at stage {self.stage.value}: please report this bug")
+            raise InternalError(
+                f"a starting process said {word.name} at stage {self.stage.value}: please report this bug"
+            )
         self.stage = following
         if word is Word.BORN:
             self.pid = int(text)

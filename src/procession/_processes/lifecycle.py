@@ -54,7 +54,10 @@ NEXT = {
 _TWICE = (AssertionError, "cannot start a process twice: make a new Process object for each start")
 _GONE = (ValueError, "process object is closed")
 REFUSALS: dict[tuple[Lifecycle, str], tuple[type[Exception], str]] = {
-    (_INITIAL, "end"): (InternalError, "a process that was not started cannot end: this is a bug of procession, please report it"),
+    (_INITIAL, "end"): (
+        InternalError,
+        "a process that was not started cannot end: this is a bug of procession, please report it",
+    ),
     (_INITIAL, "join"): (AssertionError, "can only join a started process: call start() first"),
     (_INITIAL, "signal"): (ValueError, "process not started: there is nothing to send a signal to before start()"),
     (_INITIAL, "watch"): (ValueError, "process not started: it has a sentinel after start()"),

@@ -1,8 +1,7 @@
-"""What a fresh child is given: what it must know of its parent, and its process object, as bytes.
+"""What a fresh child is given, as bytes: what it must know of its parent, and its process object. (`unpacking.py` draws the format.)
 
-Two parts, because the second can only be read when the first has been acted upon (module search path, main module). A part is a
-tag and a body: the codec's for what it can say (then the child need not import pickle), pickle for the rest; functions and classes of
-a main module that children cannot import (interactive, `-c`, standard input, `__main__.py`) travel by value.
+The codec says what it can, so that the child need not import pickle; pickle says the rest. Functions and classes of a main module
+that children cannot import (interactive, `-c`, standard input, `__main__.py`) travel by value.
 
 Promises: what cannot be pickled raises here, before anything is started.
 Not here: what is in the first part (`preparation.py`), how the bytes get there (`start_*.py`).
@@ -14,23 +13,24 @@ import copyreg
 import io
 import sys
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
 
 from procession import _native
 from procession._channels import pickling
 from procession._processes import main_module, preparation
-from procession._processes.lifecycle import Lifecycle
 from procession._processes.process import AuthenticationString
+from procession._processes.unpacking import CODEC, LENGTH, PICKLE, SIMPLE, find_global
 from procession._runtime import state
 
+TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
     from procession._processes.process import BaseProcess
     from procession._processes.reaper import Child
 
-__all__ = ["pack", "pack_preparation", "unpack_preparation", "unpack_process"]
+__all__ = ["pack", "pack_preparation"]
 
-LENGTH = 8  # bytes of the first part's length
-CODEC, PICKLE, SIMPLE = b"C", b"P", b"S"
+PICKLED = [PICKLE, pickling.__name__.encode(), b"\0"]
 
 
 def pack(process: BaseProcess, popen: Child, extra: dict[str, Any]) -> list[bytes | memoryview]:
@@ -59,29 +59,8 @@ def _with_length(first: list[bytes | memoryview]) -> list[bytes | memoryview]:
     return [sum(map(len, first)).to_bytes(LENGTH, "little"), *first]
 
 
-def unpack_preparation(received: bytearray) -> dict[str, Any]:
-    """The first part."""
-    known: dict[str, Any] = _decode(memoryview(received)[LENGTH : LENGTH + _first_length(received)])
-    return known
-
-
-def unpack_process(received: bytearray) -> BaseProcess:
-    """The second part."""
-    part = memoryview(received)[LENGTH + _first_length(received) :]
-    process: BaseProcess = _rebuild(_decode(part)) if part[:1] == SIMPLE else _decode(part)
-    return process
-
-
-def _first_length(received: bytearray) -> int:
-    return int.from_bytes(received[:LENGTH], "little")
-
-
-def _decode(part: memoryview) -> Any:
-    return pickling.ForkingPickler.loads(part[1:]) if part[:1] == PICKLE else _native.loads(part[1:])
-
-
 def _encode(obj: Any) -> list[bytes | memoryview]:
-    return [CODEC, _native.dumps(obj)] if _native.encodes(obj) else [PICKLE, _pickled(obj)]
+    return [CODEC, _native.dumps(obj)] if _native.encodes(obj) else [*PICKLED, _pickled(obj)]
 
 
 def _encode_process(process: BaseProcess) -> list[bytes | memoryview]:
@@ -91,7 +70,7 @@ def _encode_process(process: BaseProcess) -> list[bytes | memoryview]:
     pickled = _pickled(process)
     if not main_module.is_importable() and b"__main__" in bytes(pickled):
         pickled = _pickled_by_value(process)
-    return [PICKLE, pickled]
+    return [*PICKLED, pickled]
 
 
 def _pickled(obj: Any) -> bytes | memoryview:
@@ -108,7 +87,11 @@ def _pickled_by_value(obj: Any) -> bytes:
     import cloudpickle  # noqa: PLC0415 - third-party, for programs whose main module children cannot import
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-        dispatch_table = {**copyreg.dispatch_table, **cloudpickle.Pickler.dispatch_table, **state.reducers}
+        dispatch_table: ClassVar[dict[type, Any]] = {
+            **copyreg.dispatch_table,
+            **cloudpickle.Pickler.dispatch_table,
+            **state.reducers,
+        }
 
     buffer = io.BytesIO()
     Pickler(buffer).dump(obj)
@@ -117,16 +100,22 @@ def _pickled_by_value(obj: Any) -> bytes:
 
 # ── processes that need no pickle ────────────────────────────────────────────────────────────────────────────────────────
 def _simplified(process: BaseProcess) -> tuple[Any, ...] | None:
-    """(class, target, the other attributes) in builtin types, if that is all there is to it; None: it takes a pickle."""
+    """(class, target, configuration, the other attributes) in builtin types, if that is all there is to it; None: it takes a pickle."""
     cls = type(process)
     attributes = dict(process.__dict__)
     target = attributes.pop("_target", None)
-    names = [_global_name(cls), None if target is None else _global_name(target)]
-    if names[0] is None or (target is not None and (type(target) is not FunctionType or names[1] is None)):
+    if not _is_plain(cls) or "_kwargs" not in attributes or (target is not None and type(target) is not FunctionType):
         return None
-    if not _is_plain(cls) or {cls, FunctionType, AuthenticationString} & {*copyreg.dispatch_table, *state.reducers}:
+    names = (_global_name(cls), None if target is None else _global_name(target))
+    reduced = {*copyreg.dispatch_table, *state.reducers}
+    if (
+        names[0] is None
+        or (target is not None and names[1] is None)
+        or reduced & {cls, FunctionType, AuthenticationString}
+    ):
         return None
     attributes.pop("_lifecycle", None)
+    attributes["_kwargs"] = dict(attributes["_kwargs"])  # the codec refuses what others refer to, too
     config = dict(attributes.pop("_config", {}))
     config["authkey"] = bytes(config["authkey"])
     return (*names, config, attributes)
@@ -146,24 +135,6 @@ def _global_name(obj: Any) -> tuple[str, str] | None:
     if module in ("__main__", main_module.NAME) and not main_module.is_importable():
         return None
     try:
-        return (module, name) if _find(module, name) is obj else None
+        return (module, name) if find_global(module, name) is obj else None
     except AttributeError:
         return None
-
-
-def _find(module: str, name: str) -> Any:
-    found: Any = sys.modules[module]
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _rebuild(simple: tuple[Any, ...]) -> BaseProcess:
-    cls, target, config, attributes = simple
-    for module, _name in filter(None, (cls, target)):
-        __import__(module)
-    process: BaseProcess = object.__new__(_find(*cls))
-    config["authkey"] = AuthenticationString(config["authkey"])
-    process.__dict__.update(attributes, _config=config, _lifecycle=Lifecycle.INITIAL)
-    process._target = None if target is None else _find(*target)
-    return process

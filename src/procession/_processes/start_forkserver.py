@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, ClassVar
 
 from procession import _native
 from procession._os import closing, creation, packets, pidfd, signals
@@ -23,8 +22,10 @@ from procession._processes.zygote import PRELOAD_FAILED, Zygote
 from procession._runtime import register_after_fork, state
 from procession.errors import StartError
 
+TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import ClassVar
 
     from procession._processes.process import BaseProcess
 
@@ -137,7 +138,8 @@ def set_forkserver_preload(module_names: list[str], *, on_error: str = "ignore")
     traceback, and the next start of a process raises StartError. TypeError for anything but a list of strings, ValueError for another
     `on_error`.
     """
-    if not isinstance(module_names, list) or not all(type(name) is str for name in module_names):
+    names: object = module_names  # whatever was given
+    if not isinstance(names, list) or not all(type(name) is str for name in names):
         raise TypeError("module_names must be a list of strings")
     if on_error not in ON_ERROR:
         raise ValueError(f"on_error must be one of {', '.join(map(repr, ON_ERROR))}, and is {on_error!r}")
@@ -201,7 +203,9 @@ class Popen(Child):
             if self._take_first_word(ours):
                 return
         server.ensure_running()  # says so if a preload has failed
-        raise StartError("the fork server ended before it could start the process, twice: look for its last words on stderr")
+        raise StartError(
+            "the fork server ended before it could start the process, twice: look for its last words on stderr"
+        )
 
     def _take_first_word(self, channel: int) -> bool:
         """False: neither the server nor a child of it has heard the request, and neither will."""
@@ -243,4 +247,3 @@ def run_server(control: int, client: int, contents: int, install: Callable[[], N
 
     Zygote(control, contents, install, adopt).serve()
     return 0
-

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from procession import _native
 from procession._os import closing, creation, descriptors, pidfd
 from procession._processes import daemons, interpreter, main_module, start_data
 from procession._processes import exit as ending
-from procession._processes.boot import boot
-from procession._processes.handshake import Word, frame
+from procession._processes.boot import run_spawned
 from procession._processes.reaper import Child
 
+TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import ClassVar
 
     from procession._processes.process import BaseProcess
 
-__all__ = ["Popen", "freeze_support", "run_child"]
+__all__ = ["Popen", "freeze_support"]
 
 DOOR = "procession.spawn"
 
@@ -39,14 +38,11 @@ class Popen(Child):
         ending.flush_standard_streams()
         self._passed: list[int] = []
         in_doubt = main_module.may_be_unguarded()
-        extra = {
-            "arena": _native.arena_open(),
-            "parent": os.getpid(),
-            "lifeline": daemons.lifeline_for_child() if process_obj.daemon else None,
-            "listened_to": in_doubt,
-        }
+        arena = _native.arena_open()
+        lifeline = self.duplicate_for_child(daemons.lifeline_for_child()) if process_obj.daemon else None
+        extra = {"arena": arena, "parent": os.getpid(), "lifeline": lifeline, "listened_to": in_doubt}
         contents = creation.file_of(*start_data.pack(process_obj, self, extra))
-        self._launch(contents, [extra["arena"], *([extra["lifeline"]] if process_obj.daemon else []), *self._passed])
+        self._launch(contents, [arena, *self._passed])
         if in_doubt:
             self.wait_until_ready()
 
@@ -71,30 +67,8 @@ class Popen(Child):
         return fd
 
 
-def run_child(contents: int, report: int, install: Callable[[], None]) -> int:
-    """In the fresh interpreter: the child's life; its exit code. `install()` makes the name `multiprocessing` ours."""
-
-    def say(said: bytes) -> None:
-        try:
-            os.write(report, said)
-        except BrokenPipeError:
-            return  # the parent is gone, or has no use for it
-
-    code = boot(contents, say, install, _enter)
-    say(frame(Word.LEFT, str(code & 0xFF)))
-    return code
-
-
-def _enter(known: dict[str, Any]) -> int:
-    _native.arena_attach(known["arena"])
-    return pidfd.open_parent(known["parent"])
-
-
-def freeze_support(run: Callable[..., Any] | None = None) -> None:
-    """In a frozen program that was started as a child: be that child, and end. `run(**numbers)` does it."""
+def freeze_support() -> None:
+    """In a frozen program that was started as a child: be that child, and end."""
     numbers = interpreter.forked_arguments(sys.argv)
-    if numbers is None:
-        return
-    if run is None:
-        sys.exit(run_child(numbers["pipe_handle"], numbers["report"], lambda: None))
-    sys.exit(run(**numbers))
+    if numbers is not None:
+        sys.exit(run_spawned(numbers["pipe_handle"], numbers["report"], lambda: None))

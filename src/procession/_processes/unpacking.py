@@ -1,0 +1,75 @@
+"""What a fresh child makes of the bytes that it is given.
+
+    length of the first part (8 bytes, little-endian) | what it must know of its parent | its process object
+
+Two parts, because the second can only be read when the first has been acted upon (module search path, main module). A part is
+    C body                   the codec's
+    S body                   the codec's: (class, target, configuration, the other attributes) of a process that needs no pickle
+    P module name NUL body   a pickle, which the named module reads
+
+Promises: pickle is imported only for a part that is one.
+Not here: who writes it (`start_data.py`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from procession import _native
+from procession._processes.lifecycle import Lifecycle
+from procession._processes.process import AuthenticationString
+
+TYPE_CHECKING = False  # typing costs every child 3 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    from procession._processes.process import BaseProcess
+
+__all__ = ["CODEC", "LENGTH", "PICKLE", "SIMPLE", "find_global", "unpack_preparation", "unpack_process"]
+
+LENGTH = 8
+CODEC, PICKLE, SIMPLE = b"C", b"P", b"S"
+
+
+def unpack_preparation(received: bytearray) -> dict[str, Any]:
+    """The first part."""
+    known: dict[str, Any] = _decode(memoryview(received)[LENGTH : LENGTH + _first_length(received)])
+    return known
+
+
+def unpack_process(received: bytearray) -> BaseProcess:
+    """The second part."""
+    part = memoryview(received)[LENGTH + _first_length(received) :]
+    process: BaseProcess = _rebuild(_native.loads(part[1:])) if part[:1] == SIMPLE else _decode(part)
+    return process
+
+
+def _first_length(received: bytearray) -> int:
+    return int.from_bytes(received[:LENGTH], "little")
+
+
+def _decode(part: memoryview) -> Any:
+    if part[:1] == CODEC:
+        return _native.loads(part[1:])
+    module, _, _ = bytes(part[1:64]).partition(b"\0")
+    return importlib.import_module(module.decode()).ForkingPickler.loads(part[len(module) + 2 :])
+
+
+def find_global(module: str, name: str) -> Any:
+    """The function or class of this qualified name; its module has to be imported already."""
+    found: Any = sys.modules[module]
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _rebuild(simple: tuple[Any, ...]) -> BaseProcess:
+    cls, target, config, attributes = simple
+    for module, _name in filter(None, (cls, target)):
+        importlib.import_module(module)
+    process: BaseProcess = object.__new__(find_global(*cls))
+    config["authkey"] = AuthenticationString(config["authkey"])
+    process.__dict__.update(attributes, _config=config, _lifecycle=Lifecycle.INITIAL)
+    process._target = None if target is None else find_global(*target)
+    return process
