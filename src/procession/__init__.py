@@ -7,7 +7,6 @@ that importing the package costs little. `install()` makes the name `multiproces
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from procession.errors import (
     AuthenticationError,
@@ -22,7 +21,10 @@ from procession.errors import (
     WorkerDied,
 )
 
+TYPE_CHECKING = False  # importing typing would cost 3 ms
 if TYPE_CHECKING:
+    from typing import Any
+
     from procession._cli.drop_in import install as install
     from procession._context import Process as Process
     from procession._context import default_context
@@ -68,6 +70,8 @@ __all__ = [
     "get_logger", "get_start_method", "install", "log_to_stderr", "parent_process", "reducer", "set_executable",
     "set_forkserver_preload", "set_start_method",
 ]  # fmt: skip
+
+del TYPE_CHECKING  # `dir()` shows the API
 
 _DOORS = ("connection", "context", "managers", "pool", "process", "queues", "reduction", "shared_memory", "sharedctypes", "synchronize")
 

@@ -68,7 +68,7 @@ class BaseProcess:
 
     _lifecycle: Lifecycle | None = None  # set by __init__
     _popen: Child | None = None
-    _start_method: ClassVar[str | None]
+    _start_method: ClassVar[str | None] = None
 
     def __init__(  # noqa: PLR0913 - the documented signature
         self,

@@ -11,6 +11,7 @@ from procession._pools.pool import ThreadPool as Pool
 from procession._processes.thread_process import Namespace, active_children, current_process
 from procession._processes.thread_process import ThreadProcess as Process
 from procession._processes.thread_process import ThreadValue as Value
+from procession.dummy import connection  # noqa: F401 - an attribute, as in the standard library
 
 JoinableQueue = Queue
 DummyProcess = Process
