@@ -257,30 +257,25 @@ class DefaultContext(BaseContext):
 
     Process = Process
 
-    def __init__(self) -> None:
-        self._actual_context: BaseContext | None = None
-
     def get_context(self, method: str | None = None) -> BaseContext:
         """The context of `method`, or the one in use (which is fixed by this call)."""
         if method is not None:
             return super().get_context(method)
-        if self._actual_context is None:
-            self._actual_context = concrete_contexts[default_method()]
-        return self._actual_context
+        if state.start_method is None:
+            state.start_method = default_method()
+        return concrete_contexts[state.start_method]
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
         """Choose the start method, once for a program; RuntimeError if it is chosen already, unless `force`."""
-        if self._actual_context is not None and not force:
+        if state.start_method is not None and not force:
             raise RuntimeError("context has already been set")
-        self._actual_context = None if method is None and force else self.get_context(method)
+        state.start_method = None if method is None and force else self.get_context(method)._name
 
     def get_start_method(self, allow_none: bool = False) -> str | None:
         """The start method's name; None if it is not chosen yet and `allow_none`."""
-        if self._actual_context is None:
-            if allow_none:
-                return None
-            self._actual_context = concrete_contexts[default_method()]
-        return self._actual_context._name
+        if state.start_method is None and allow_none:
+            return None
+        return self.get_context()._name
 
     def get_all_start_methods(self) -> list[str]:
         """The names of the start methods of this system, the default first."""

@@ -42,8 +42,8 @@ def begin(process: BaseProcess) -> None:
     state.current = process
     state.process_counter = count(1)
     state.children.clear()
-    if process._start_method is not None and state.default_context is not None:
-        state.default_context.set_start_method(process._start_method, force=True)  # its children are started as it was
+    if process._start_method is not None:
+        state.start_method = process._start_method  # its children are started as it was
     threading.main_thread()._set_native_id()  # type: ignore[attr-defined]  # a forked thread has a new one
     _native.process_register(process.name)
     replace_stdin()

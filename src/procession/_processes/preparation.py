@@ -50,7 +50,7 @@ def gather(name: str) -> dict[str, Any]:
         "sys_argv": list(sys.argv),
         "orig_dir": state.directory,
         "dir": _directory(),
-        "start_method": state.default_context.get_start_method(allow_none=True) if state.default_context else None,
+        "start_method": state.start_method,
         "installed": state.installed,
     }
     if state.logger is not None:
@@ -91,8 +91,8 @@ def apply(known: dict[str, Any], install: Callable[[], None]) -> None:
         logs.log_to_stderr()
     if "log_level" in known:
         logs.get_logger().setLevel(known["log_level"])
-    if known.get("start_method") is not None and state.default_context is not None:
-        state.default_context.set_start_method(known["start_method"], force=True)
+    if known.get("start_method") is not None:
+        state.start_method = known["start_method"]
 
 
 def apply_main(known: dict[str, Any]) -> None:
