@@ -44,8 +44,7 @@ class ResourceTracker:
         """Nothing: it holds nothing of the system."""
 
 
-_state.extra.setdefault("resource_tracker", ResourceTracker())
-_resource_tracker: ResourceTracker = _state.extra["resource_tracker"]
+_resource_tracker: ResourceTracker = _state.extra.setdefault("resource_tracker", ResourceTracker())
 ensure_running = _resource_tracker.ensure_running
 register = _resource_tracker.register
 unregister = _resource_tracker.unregister

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import procession
 from procession import _context  # noqa: F401 - so that what a child is told finds the default context
 from procession._processes import boot as _boot
 from procession._processes import interpreter as _interpreter
-from procession._processes import main_module as _main_module
 from procession._processes import preparation as _preparation
+from procession._processes.interpreter import get_executable, is_forking, set_executable
+from procession._processes.main_module import import_from_path as import_main_path
 from procession._processes.preparation import gather as get_preparation_data
 from procession._runtime import state as _state
 
@@ -50,32 +50,12 @@ def freeze_support() -> None:
         spawn_main(**numbers)
 
 
-def is_forking(argv: list[str]) -> bool:
-    """Do these arguments belong to a child of a frozen program?"""
-    return _interpreter.forked_arguments(argv) is not None
-
-
 def get_command_line(**numbers: int) -> list[str]:
     """The arguments that start a fresh child."""
-    return _interpreter.command(__name__, "spawn_main", **numbers)
-
-
-def get_executable() -> str | None:
-    """The interpreter that children are started with."""
-    return _state.executable or sys.executable
-
-
-def set_executable(exe: str | bytes | os.PathLike[str]) -> None:
-    """The interpreter to start children with."""
-    _state.executable = os.fsdecode(exe)
+    return _interpreter.command("spawn", "spawn_main", **numbers)
 
 
 def prepare(data: dict[str, Any]) -> None:
     """Take over what `get_preparation_data` told, the main module included."""
     _preparation.apply(data, _install)
     _preparation.apply_main(data)
-
-
-def import_main_path(main_path: str) -> None:
-    """Make the script at this path the main module."""
-    _main_module.import_from_path(main_path)

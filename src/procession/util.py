@@ -1,21 +1,16 @@
 """What packages take from the standard library's `multiprocessing.util`."""
 
-import os
-import threading
-from collections.abc import Iterable, Sequence
-from typing import Any
-
 from procession import _runtime
 from procession._channels.temp_dir import get_temp_dir
-from procession._os import closing as _closing
-from procession._os import creation as _creation
 from procession._os.closing import close_all_except as close_all_fds_except
+from procession._os.creation import spawn_passing as spawnv_passfds
 from procession._os.descriptors import abstract_sockets_supported
 from procession._os.descriptors import is_abstract as is_abstract_socket_namespace
 from procession._processes.exit import end_process as _exit_function
 from procession._processes.exit import finalize as _run_finalizers
 from procession._processes.exit import flush_standard_streams as _flush_std_streams
 from procession._processes.exit import is_exiting
+from procession._processes.fork_aware import ForkAwareLocal, ForkAwareThreadLock
 from procession._processes.interpreter import options as _args_from_interpreter_flags
 from procession._processes.logs import (
     DEBUG,
@@ -73,7 +68,7 @@ _afterfork_registry = state.after_fork
 _STATE = {"_logger": "logger", "_log_to_stderr": "log_to_stderr", "_exiting": "exiting"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _STATE:
         return getattr(state, _STATE[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -82,47 +77,6 @@ def __getattr__(name: str) -> Any:
 def _run_after_forkers() -> None:
     """Run what was registered for forked children."""
     _runtime.run_after_forkers()
-
-
-def spawnv_passfds(path: str | bytes, args: Sequence[str | bytes], passfds: Iterable[int]) -> int:
-    """Start an executable that inherits the standard streams and `passfds`; its process id."""
-    return _creation.spawn(os.fsdecode(path), [os.fsdecode(each) for each in args], passfds)
-
-
-def close_fds(*fds: int) -> None:
-    """Close descriptors."""
-    _closing.close_all(fds)
-
-
-class ForkAwareThreadLock:
-    """A lock between threads, which is free in forked children."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.acquire = self._lock.acquire
-        self.release = self._lock.release
-        register_after_fork(self, ForkAwareThreadLock._at_fork_reinit)
-
-    def _at_fork_reinit(self) -> None:
-        self._lock = threading.Lock()
-        self.acquire = self._lock.acquire
-        self.release = self._lock.release
-
-    def __enter__(self) -> bool:
-        return self._lock.__enter__()
-
-    def __exit__(self, *args: object) -> None:
-        self._lock.release()
-
-
-class ForkAwareLocal(threading.local):
-    """Thread-local attributes, which are gone in forked children."""
-
-    def __init__(self) -> None:
-        register_after_fork(self, lambda local: local.__dict__.clear())
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return type(self), ()
 
 
 def _cleanup_tests() -> None:

@@ -10,15 +10,30 @@ import os
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import NoReturn
 
-__all__ = ["abandon", "end_now", "file_of", "fork", "inheritable", "read_all", "spawn"]
+__all__ = [
+    "abandon",
+    "end_now",
+    "file_of",
+    "fork",
+    "in_forked_children",
+    "inheritable",
+    "read_all",
+    "spawn",
+    "spawn_passing",
+]
 
 
 def fork() -> int:
     """0 in the child, its process id in the parent."""
     return os.fork()
+
+
+def in_forked_children(function: Callable[[], None]) -> None:
+    """Call `function()` in every process that is forked from this one, by whomever."""
+    os.register_at_fork(after_in_child=function)
 
 
 def end_now(code: int) -> NoReturn:
@@ -36,6 +51,11 @@ def spawn(
     return os.posix_spawn(
         executable, list(arguments), os.environ if environment is None else environment, file_actions=actions
     )
+
+
+def spawn_passing(path: str | bytes, args: Sequence[str | bytes], passfds: Iterable[int]) -> int:
+    """Start an executable that inherits the standard streams and `passfds`; its process id."""
+    return spawn(os.fsdecode(path), [os.fsdecode(each) for each in args], passfds)
 
 
 def inheritable() -> list[int]:

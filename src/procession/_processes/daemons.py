@@ -7,8 +7,6 @@ Not here: the orderly end (`exit.py`), how the kernel is asked (`_os.lifeline`).
 
 from __future__ import annotations
 
-import os
-
 from procession._os import closing, creation, lifeline
 from procession._runtime import state
 
@@ -31,7 +29,7 @@ def _forget_lifeline() -> None:
         state.lifeline = None
 
 
-os.register_at_fork(after_in_child=_forget_lifeline)
+creation.in_forked_children(_forget_lifeline)
 
 
 def tie_to_parent(reader: int) -> None:

@@ -15,7 +15,16 @@ TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
     from typing import NoReturn
 
-__all__ = ["MARK", "command", "executable", "forked_arguments", "options"]
+__all__ = [
+    "MARK",
+    "command",
+    "executable",
+    "forked_arguments",
+    "get_executable",
+    "is_forking",
+    "options",
+    "set_executable",
+]
 
 MARK = "--multiprocessing-fork"  # frozen programs look for it in their arguments
 LETTERS = {
@@ -27,6 +36,7 @@ LETTERS = {
     "bytes_warning": "b",
     "quiet": "q",
 }
+PACKAGE = __name__.partition(".")[0]
 PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -38,18 +48,35 @@ def executable() -> str:
     return os.fsdecode(found)
 
 
+def get_executable() -> str | None:
+    """The interpreter that children are started with; None if there is none."""
+    return state.executable or sys.executable
+
+
+def set_executable(exe: str | bytes | os.PathLike[str]) -> None:
+    """The interpreter to start children with."""
+    state.executable = os.fsdecode(exe)
+
+
+def is_forking(argv: list[str]) -> bool:
+    """Do these arguments belong to a child of a frozen program?"""
+    return forked_arguments(argv) is not None
+
+
 def _no_executable() -> NoReturn:
     raise RuntimeError(
         "this interpreter does not know its own executable: call set_executable() before starting processes"
     )
 
 
-def command(module: str, function: str, **numbers: int) -> list[str]:
-    """The arguments, the executable first, that call `function(**numbers)` of a module in a fresh interpreter."""
+def command(door: str, function: str, **numbers: int) -> list[str]:
+    """The arguments, the executable first, that call `function(**numbers)` of one of our doors in a fresh interpreter."""
     if getattr(sys, "frozen", False):
         return [executable(), MARK, *(f"{name}={number}" for name, number in numbers.items())]
     arguments = ", ".join(f"{name}={number}" for name, number in numbers.items())
-    program = f"import sys; sys.path.append({PACKAGES!r}); from {module} import {function}; {function}({arguments})"
+    program = (
+        f"import sys; sys.path.append({PACKAGES!r}); from {PACKAGE}.{door} import {function}; {function}({arguments})"
+    )
     return [executable(), *options(), "-c", program, MARK]
 
 

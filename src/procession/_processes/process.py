@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 
-from procession._os import closing, pidfd, signals
+from procession._os import pidfd, signals
 from procession._processes import bootstrap
 from procession._processes import exit as ending
 from procession._processes.lifecycle import Lifecycle, after
@@ -300,6 +300,8 @@ def _exit_text(code: int) -> str:
 class _ParentProcess(BaseProcess):
     """A child's parent: it can be asked about and waited for, and nothing else."""
 
+    _sentinel = -1
+
     def __init__(self, name: str, pid: int | None, sentinel: int) -> None:
         self._identity = ()
         self._config = {}
@@ -338,9 +340,10 @@ class _ParentProcess(BaseProcess):
     def close(self) -> None:
         """Nothing: the parent is watched as long as this process lives."""
 
-    def __del__(self) -> None:
-        if hasattr(self, "_sentinel"):
-            closing.close_all([self._sentinel])
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # by then the interpreter may have cleared `os`
+        sentinel, self._sentinel = self._sentinel, -1
+        if sentinel >= 0:
+            close(sentinel)
 
 
 class _MainProcess(BaseProcess):

@@ -22,7 +22,7 @@ from procession._runtime import state
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, ClassVar
 
 __all__ = ["UNKNOWN", "Child", "reap_ended", "wait_for_any"]
@@ -36,12 +36,12 @@ class Child:
     """A child process, from its birth until its descriptors are closed. The base of the start methods' `Popen` classes."""
 
     method: ClassVar[str]
+    sentinel: int = -1
+    _report: int = -1  # what it says comes here; -1: it says nothing
 
     def __init__(self) -> None:
         self.pid: int = 0
-        self.sentinel: int = -1
         self.returncode: int | None = None
-        self._report = -1  # what it says comes here; -1: it says nothing
         self._said = Conversation(Stage.BORN)
         self._creator = os.getpid()
         self._lock = threading.Lock()
@@ -140,9 +140,10 @@ class Child:
                 closing.close_all([self._report])
                 self._report = -1
 
-    def __del__(self) -> None:
-        if hasattr(self, "_report"):
-            self.close()
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # by then the interpreter may have cleared `os`
+        for fd in (self.sentinel, self._report):
+            if fd >= 0:
+                close(fd)
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} pid={self.pid} returncode={self.returncode}>"

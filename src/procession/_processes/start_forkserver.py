@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ForkServer", "Popen", "ReceivedDescriptor", "run_server", "set_forkserver_preload"]
 
-DOOR = "procession.forkserver"
+DOOR = "forkserver"
 ATTEMPTS = 2  # a server that was killed between two starts is noticed by the first attempt
 REPORT_PATIENCE = 1.0  # seconds that a living server may take to report the end of a child
 ON_ERROR = ("ignore", "warn", "fail")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Popen", "freeze_support"]
 
-DOOR = "procession.spawn"
+DOOR = "spawn"
 
 
 class Popen(Child):
