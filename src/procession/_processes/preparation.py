@@ -22,9 +22,12 @@ __all__ = ["UNGUARDED", "apply", "apply_main", "check_not_importing_main", "gath
 
 
 UNGUARDED = (
-    "a process was to be started while its own starter's main module was still being imported: the line that starts it runs "
-    "whenever the module is imported, so each child would start another one. Put the lines that start processes, pools and "
-    "managers below\n\n    if __name__ == '__main__':\n\nso that only the program itself runs them, and not its children."
+    "a process was to be started while its own starter's main module was still being imported: the line that starts it runs whenever "
+    "the module is imported, so each child would start another one. Put what starts processes, pools and managers, and "
+    "set_start_method(), below\n\n    if __name__ == '__main__':\n\nso that only the program itself runs it, and not its children."
+)
+ALREADY_SET = (
+    "context has already been set"  # what set_start_method() says in a child, where the parent's method is set
 )
 
 
@@ -103,5 +106,9 @@ def apply_main(known: dict[str, Any]) -> None:
             main_module.import_from_name(known["init_main_from_name"])
         elif known.get("init_main_from_path") is not None:
             main_module.import_from_path(known["init_main_from_path"])
+    except RuntimeError as error:
+        if str(error) != ALREADY_SET:
+            raise
+        raise RuntimeError(UNGUARDED) from error
     finally:
         state.importing_main = False

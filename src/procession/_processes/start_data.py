@@ -20,6 +20,7 @@ from procession._processes import main_module, preparation
 from procession._processes.process import AuthenticationString
 from procession._processes.unpacking import CODEC, LENGTH, PICKLE, SIMPLE, find_global
 from procession._runtime import state
+from procession.errors import StartError
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -84,7 +85,13 @@ def _pickled(obj: Any) -> bytes | memoryview:
 
 
 def _pickled_by_value(obj: Any) -> bytes:
-    import cloudpickle  # noqa: PLC0415 - third-party, for programs whose main module children cannot import
+    try:
+        import cloudpickle  # noqa: PLC0415 - third-party, for programs whose main module children cannot import
+    except ImportError as error:
+        raise StartError(
+            "the process needs a function or class of a main module that children cannot import (it is interactive, or from "
+            "standard input, -c or a __main__.py): install cloudpickle, or move the function to a module"
+        ) from error
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         dispatch_table: ClassVar[dict[type, Any]] = {
