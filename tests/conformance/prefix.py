@@ -124,15 +124,17 @@ def build(where: Path, interpreter: Interpreter, target: str, site: Path | None 
     (library / "site-packages").mkdir()
     (library / "multiprocessing").mkdir()
     shutil.copy(HERE / "driver.py", ensure(where / "driver") / "driver.py")
-    shim = (HERE / "shims" / f"{target}.py").read_text()
+    shutil.copy(HERE / "shims" / f"{target}.py", library / "multiprocessing" / "__init__.py")
     if target == "standard":
         (library / "_standard_multiprocessing").symlink_to(interpreter.library / "multiprocessing")
-    else:
-        needed = sorted(names_needed(interpreter.library / "test" / "_test_multiprocessing.py"))
-        shim = shim.replace("NEEDED = ()", f"NEEDED = {needed!r}")
-        for package in PACKAGES:
-            (library / package).symlink_to(installed(package, site))
-    (library / "multiprocessing" / "__init__.py").write_text(shim)
+        return program
+    for package in PACKAGES:
+        (library / package).symlink_to(installed(package, site))
+    needed = sorted(names_needed(interpreter.library / "test" / "_test_multiprocessing.py"))
+    stand_ins = (HERE / "shims" / "stand_ins.py").read_text()
+    (library / "_stand_ins.py").write_text(stand_ins.replace("NEEDED = ()", f"NEEDED = {needed!r}"))
+    (library / "test" / "__init__.py").unlink()  # of itself empty
+    (library / "test" / "__init__.py").write_text("import _stand_ins\n\n_stand_ins.fill_if_lacking()\n")
     return program
 
 
