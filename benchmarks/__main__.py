@@ -18,7 +18,12 @@ import time
 
 from benchmarks.workloads import WORKLOADS
 
-LIBRARIES = {"procession": "procession", "stdlib": "multiprocessing", "billiard": "billiard", "multiprocess": "multiprocess"}
+LIBRARIES = {
+    "procession": "procession",
+    "stdlib": "multiprocessing",
+    "billiard": "billiard",
+    "multiprocess": "multiprocess",
+}
 LIMIT = 120  # seconds for one measurement; more is reported as a hang
 
 
@@ -63,7 +68,8 @@ def row(workload: str, figures: dict[str, list[float]], libraries: list[str]) ->
 
 
 def machine() -> dict[str, object]:
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "unknown")
     return {
         "python": platform.python_version(),
         "kernel": platform.release(),
@@ -97,7 +103,9 @@ def main() -> None:
     if options.markdown:
         rows = "\n".join(row(name, figures[name], libraries) for name in figures)
         with open(options.markdown, "w", encoding="utf-8") as file:
-            file.write(f"Machine: {machine()}\n\nMedians of {options.rounds}; ratio: how many times better.\n\n{head}\n{rows}\n")
+            file.write(
+                f"Machine: {machine()}\n\nMedians of {options.rounds}; ratio: how many times better.\n\n{head}\n{rows}\n"
+            )
 
 
 if __name__ == "__main__":

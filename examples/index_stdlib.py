@@ -111,7 +111,9 @@ def main():
     results, index = index_files(paths, options.method, options.workers)
     seconds = time.perf_counter() - began
     found = summary(results, index)
-    print(f"{found['files']} files, {found['lines']} lines, {found['tokens']} tokens, {found['identifiers']} identifiers")
+    print(
+        f"{found['files']} files, {found['lines']} lines, {found['tokens']} tokens, {found['identifiers']} identifiers"
+    )
     print(f"{len(found['failed'])} files do not tokenize" + (":" if found["failed"] else ""))
     for path, error in found["failed"]:
         print(f"  {os.path.relpath(path, options.directory)}: {error}")

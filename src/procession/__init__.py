@@ -73,7 +73,18 @@ __all__ = [
 
 del TYPE_CHECKING  # `dir()` shows the API
 
-_DOORS = ("connection", "context", "managers", "pool", "process", "queues", "reduction", "shared_memory", "sharedctypes", "synchronize")
+_DOORS = (
+    "connection",
+    "context",
+    "managers",
+    "pool",
+    "process",
+    "queues",
+    "reduction",
+    "shared_memory",
+    "sharedctypes",
+    "synchronize",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,10 +11,11 @@ import itertools
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
 __all__ = ["Finalizer", "Runtime", "Spawning", "register_after_fork", "run_after_forkers", "run_finalizers", "state"]
 
@@ -40,7 +41,9 @@ class Runtime:
         self.main_path: str | None = None
         self.directory: str | None = None  # the working directory when the program began; None: it was gone already
         self.importing_main = False  # is this a child that is still importing its parent's main module?
-        self.is_unguarded = False  # has a child failed because this program's main module starts processes when it is imported?
+        self.is_unguarded = (
+            False  # has a child failed because this program's main module starts processes when it is imported?
+        )
         self.former_mains: list[Any] = []  # main modules that such an import replaced
         self.executable: Any = None  # set_executable(); None: sys.executable
         self.forkserver: Any = None
@@ -59,7 +62,9 @@ class Runtime:
         self.finalizer_counter = itertools.count()
         self.after_fork: weakref.WeakValueDictionary[Any, Any] = weakref.WeakValueDictionary()
         self.after_fork_counter = itertools.count()
-        self.reducers: dict[type, Callable[[Any], tuple[Any, ...]]] = {}  # how our own objects are pickled, beside copyreg's
+        self.reducers: dict[
+            type, Callable[[Any], tuple[Any, ...]]
+        ] = {}  # how our own objects are pickled, beside copyreg's
         self.extra: dict[str, Any] = {}  # for doors whose names other packages reach into
 
 

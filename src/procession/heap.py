@@ -13,7 +13,7 @@ class BufferWrapper:
 
     def create_memoryview(self) -> memoryview:
         """A writable view of the memory."""
-        return memoryview(self._memory)  # type: ignore[arg-type]  # a buffer by its native base
+        return memoryview(self._memory)
 
 
 __all__ = ["BufferWrapper"]

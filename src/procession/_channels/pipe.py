@@ -8,15 +8,15 @@ Not here: framing (native), who connects to whom (`listener`), waiting for sever
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from procession import _native
 from procession._channels.sharer import duplicate
 from procession._os import descriptors
 from procession.errors import BufferTooShort
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 

@@ -10,7 +10,6 @@ import array
 import queue
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, ClassVar
 
 from procession._managers import proxies
 from procession._managers.protocol import Token, dispatch, listener_client
@@ -23,9 +22,10 @@ from procession._processes.thread_process import Namespace, ThreadValue
 from procession._runtime import Finalizer, state
 from procession.errors import ProcessError
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Self
+    from typing import Any, ClassVar, Self
 
 __all__ = ["BaseManager", "State", "SyncManager"]
 
@@ -52,7 +52,7 @@ class BaseManager:
     _registry: ClassVar[dict[str, Entry]] = {}
     _Server = Server
 
-    def __init__(  # noqa: PLR0913 - the documented signature
+    def __init__(
         self,
         address: Any = None,
         authkey: bytes | None = None,
@@ -174,13 +174,16 @@ class BaseManager:
     def register(  # noqa: PLR0913 - the documented signature
         cls,
         typeid: str,
-        callable: Callable[..., Any] | None = None,  # noqa: A002 - the documented name
+        callable: Callable[..., Any] | None = None,
         proxytype: Any = None,
         exposed: Iterable[str] | None = None,
         method_to_typeid: dict[str, str] | None = None,
         create_method: bool = True,
     ) -> None:
-        """Register a type: see the specification. TypeError if `typeid` is no string or `method_to_typeid` does not map strings to strings."""
+        """Register a type: see the specification.
+
+        TypeError if `typeid` is no string, or `method_to_typeid` does not map strings to strings.
+        """
         if not isinstance(typeid, str):
             raise TypeError(f"typeid must be a string, not {type(typeid).__name__}")
         if "_registry" not in cls.__dict__:
@@ -191,7 +194,9 @@ class BaseManager:
         for name, kind in (method_to_typeid or {}).items():
             if not isinstance(name, str) or not isinstance(kind, str):
                 raise TypeError(f"method_to_typeid must map names to typeids, both strings, not {name!r} to {kind!r}")
-        cls._registry[typeid] = Entry(callable, None if exposed is None else tuple(exposed), method_to_typeid, proxytype)
+        cls._registry[typeid] = Entry(
+            callable, None if exposed is None else tuple(exposed), method_to_typeid, proxytype
+        )
         if create_method:
             setattr(cls, typeid, _creator(typeid, proxytype))
 

@@ -40,8 +40,18 @@ TRACEBACK, UNSERIALIZABLE = "#TRACEBACK", "#UNSERIALIZABLE"
 OUR_NAME = b"procession._managers.api"
 WIRE_NAME = b"multiprocessing.managers"
 
-for _view in ({}.keys(), {}.values(), {}.items()):  # they arrive as lists, as with the standard library's managers
-    state.reducers.setdefault(type(_view), lambda view: (list, (list(view),)))
+
+def _as_list(view: Any) -> tuple[Any, ...]:
+    return list, (list(view),)
+
+
+_EMPTY: dict[Any, Any] = {}
+for _view in (
+    _EMPTY.keys(),
+    _EMPTY.values(),
+    _EMPTY.items(),
+):  # they arrive as lists, as with the standard library's managers
+    state.reducers.setdefault(type(_view), _as_list)
 
 listener_client: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "pickle": (Listener, Client),
@@ -73,7 +83,7 @@ class Token:
     __slots__ = ("address", "id", "typeid")
     __module__ = "procession._managers.api"
 
-    def __init__(self, typeid: str, address: Any, id: str) -> None:  # noqa: A002 - travels under this name
+    def __init__(self, typeid: str, address: Any, id: str) -> None:
         self.typeid, self.address, self.id = typeid, address, id
 
     def __getstate__(self) -> tuple[str, Any, str]:

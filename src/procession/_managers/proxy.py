@@ -1,22 +1,23 @@
 """Proxies: objects that stand for others in a manager's process.
 
-Promises: each thread has its own connection; a proxy keeps its object alive; it can be passed on to other processes, and into the manager itself,
-where it speaks to the object directly.
+Promises: each thread has its own connection; a proxy keeps its object alive; it can be passed on to other processes, and into
+the manager itself, where it speaks to the object directly.
 Not here: the proxies of particular types (`proxies.py`).
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
 
 from procession._channels.pickling import get_spawning_popen
 from procession._managers.protocol import PROXY, RETURN, Token, ask, dispatch, listener_client, to_error
 from procession._processes.process import current_process
 from procession._runtime import Finalizer, register_after_fork, state
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
 __all__ = ["AutoProxy", "BaseProxy", "MakeProxyType", "RebuildProxy", "make_proxy_type"]
 
@@ -219,7 +220,9 @@ def AutoProxy(  # noqa: N802, PLR0913 - the documented signature
     if exposed is None:
         with listener_client[serializer][1](token.address, authkey=authkey) as connection:
             exposed = dispatch(connection, None, "get_methods", (token,))
-    cls = make_proxy_type(f"AutoProxy[{token.typeid}]", sorted(exposed) if isinstance(exposed, (set, frozenset)) else exposed)
+    cls = make_proxy_type(
+        f"AutoProxy[{token.typeid}]", sorted(exposed) if isinstance(exposed, (set, frozenset)) else exposed
+    )
     proxy = cls(token, serializer, manager=manager, authkey=authkey, incref=incref)
     proxy._isauto = True
     return proxy

@@ -8,25 +8,28 @@ Not here: the books (`dispatch.py`), the worker's own loop (`worker.py`).
 from __future__ import annotations
 
 import queue
+import threading
 import time
-from typing import TYPE_CHECKING, Any
 
 from procession._channels.pickling import ForkingPickler
 from procession._channels.select import wait
 from procession._pools.failures import unpack_failure
 from procession._pools.functions import FunctionRef, FunctionStore
 from procession._pools.jobs import Answer, Call
-from procession._pools.worker import RUNNING, Claims, Ring, WorkerEnds, work
+from procession._pools.worker import RUNNING, Claims, Ring, work
 from procession.errors import InternalError, StartError, WorkerDied
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from procession._pools.dispatch import Dispatcher, Task
     from procession._processes.process import BaseProcess
 
 __all__ = ["ProcessCrew"]
 
+Initial = tuple["Callable[..., object] | None", "tuple[Any, ...]", "int | None"]  # initializer, initargs, maxtasks
 TAKE = 256  # answers read at once
 GRACE = 1.0  # seconds that a terminated worker has before it is killed
 
@@ -34,25 +37,19 @@ GRACE = 1.0  # seconds that a terminated worker has before it is killed
 class ProcessCrew:
     """Worker processes over two queues and a table of claims."""
 
-    def __init__(
-        self,
-        context: Any,
-        size: int,
-        initializer: Callable[..., object] | None,
-        initargs: tuple[Any, ...],
-        maxtasks: int | None,
-        make_process: Callable[..., BaseProcess],
-    ) -> None:
+    def __init__(self, size: int, make_process: Callable[..., BaseProcess], initial: Initial) -> None:
         self.workers: list[BaseProcess] = []
         self._rows: dict[BaseProcess, int] = {}
         self._size = size
-        self._initial = (initializer, initargs, maxtasks)
+        self._initial = initial
         self._make_process = make_process
-        self._context = context
         self._tasks, self._results, self._claims = Ring(), Ring(), Claims(size)
         self._functions = FunctionStore()
         self._finishing = False
         self._stopping = False
+        self._watch = (
+            threading.RLock()
+        )  # one thread at a time looks after the workers; a callback may end the pool meanwhile
         self.failure: BaseException | None = None  # the initializer's
         try:
             self.fill()
@@ -65,8 +62,8 @@ class ProcessCrew:
         """Start workers until the crew is whole."""
         free = [row for row in range(self._size) if row not in self._rows.values()]
         for row in free:
-            ends = WorkerEnds(self._tasks, self._results, self._claims, row, self._size)
-            worker = self._make_process(self._context, target=work, args=(ends, *self._initial))
+            ends = (self._tasks, self._results, self._claims, row, self._size)
+            worker = self._make_process(target=work, args=(ends, *self._initial))
             worker.name = worker.name.replace("Process", "PoolWorker")
             worker.daemon = True
             worker.start()
@@ -75,13 +72,18 @@ class ProcessCrew:
 
     def check(self, dispatcher: Dispatcher) -> None:
         """Settle what dead workers had taken, and replace them."""
+        with self._watch:
+            if not self._stopping:
+                self._check(dispatcher)
+
+    def _check(self, dispatcher: Dispatcher) -> None:
         dead = [worker for worker in self.workers if worker.exitcode is not None]
         for worker in dead:
             self._bury(worker, dispatcher)
         if self.failure is not None:
             dispatcher.broken = self.failure
             dispatcher.fail_all(lambda _task: self._failure_for_task())
-        elif dead and not self._stopping and (not self._finishing or dispatcher.tasks):
+        elif dead and (not self._finishing or dispatcher.tasks):
             self._refill(dispatcher)
 
     def _refill(self, dispatcher: Dispatcher) -> None:
@@ -91,7 +93,7 @@ class ProcessCrew:
             if self.workers:
                 return  # the others go on; the next look tries again
             dispatcher.broken = self.failure = error
-            dispatcher.fail_all(lambda _task: error)
+            dispatcher.fail_all(lambda _task: self._failure_for_task())
 
     def _bury(self, worker: BaseProcess, dispatcher: Dispatcher) -> None:
         row = self._rows[worker]
@@ -123,7 +125,7 @@ class ProcessCrew:
         func = getattr(task.job, "function", None)
         name = getattr(func, "__qualname__", None) or repr(func)
         text = repr(task.payload)
-        return f"{name} with {text if len(text) <= 200 else text[:200] + '…'}"  # noqa: PLR2004
+        return f"{name} with {text if len(text) <= 200 else text[:200] + '…'}"
 
     def _failure_for_task(self) -> BaseException:
         return self.failure or InternalError("a crew without failure failed")
@@ -168,11 +170,11 @@ class ProcessCrew:
                 return sequence, True, ForkingPickler.loads(payload)
             except Exception as error:  # noqa: BLE001 - told to the one who waits for this result
                 return sequence, False, error
-        error = unpack_failure(payload)
+        failure = unpack_failure(payload)
         if answer == Answer.NO_START:
-            self.failure = error
-            return -1, False, error
-        return sequence, False, error
+            self.failure = failure
+            return -1, False, failure
+        return sequence, False, failure
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def finish(self) -> None:
@@ -183,14 +185,17 @@ class ProcessCrew:
 
     def join(self) -> None:
         """Wait for the workers to leave."""
-        while self.workers:
-            worker = self.workers.pop()
+        with self._watch:
+            self._stopping = True
+            leaving, self.workers = self.workers, []
+        for worker in leaving:
             worker.join()
             worker.close()
 
     def stop(self) -> None:
         """End the workers now: asked, and after a second killed."""
-        self._stopping = self._finishing = True
+        with self._watch:
+            self._stopping = self._finishing = True
         if not self._tasks.is_shut_down():
             self._tasks.shut_down(immediate=True)
         alive = [worker for worker in self.workers if worker.exitcode is None]

@@ -104,7 +104,7 @@ class AsyncResult(Generic[T]):
 class MapResult(AsyncResult[list[T]]):
     """The results of a map: a list, in the order of the items, complete or an exception (that of the first task that failed)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as its base, and how many chunks
         self,
         dispatcher: Dispatcher,
         function: Callable[..., Any],

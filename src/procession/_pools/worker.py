@@ -9,7 +9,6 @@ Not here: what becomes of a dead worker's tasks (`dispatch.py`).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession import _native
 from procession._channels.pickling import ForkingPickler
@@ -19,10 +18,12 @@ from procession._pools.jobs import Answer, Call
 from procession._primitives.sharing import Shared
 from procession.errors import ShutDown
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-__all__ = ["RUNNING", "Claims", "Ring", "WorkerEnds", "work"]
+__all__ = ["RUNNING", "Claims", "Ring", "work"]
 
 RUNNING = 2  # the word of a row that holds 1 + the sequence of the task that is running; words 0 and 1 are the claim
 BATCH = 16  # tasks taken at once, at most: past that the gain is under 5 %
@@ -38,14 +39,10 @@ class Claims(Shared, _native.Table):
     """Who has taken what: a row for each worker."""
 
 
-class WorkerEnds(NamedTuple):
-    """What a worker gets from its pool."""
-
-    tasks: Ring
-    results: Ring
-    claims: Claims
-    row: int
-    crew_size: int
+if TYPE_CHECKING:
+    WorkerEnds = tuple[
+        Ring, Ring, Claims, int, int
+    ]  # tasks, results, claims, its row there, how many workers there are
 
 
 def work(
@@ -59,7 +56,7 @@ def work(
         if initializer is not None:
             initializer(*initargs)
     except Exception as error:  # noqa: BLE001 - the pool tells everybody who waits
-        ends.results.put_plain((0, int(Answer.NO_START), pack_failure(error)))
+        ends[1].put_plain((0, int(Answer.NO_START), pack_failure(error)))
         return
     try:
         _Worker(ends).run(maxtasks)
@@ -103,7 +100,7 @@ class _Worker:
             value = self._call(message)
         except SystemExit:
             raise  # the task ends its worker, as it asked; the pool reports it
-        except BaseException as error:  # noqa: BLE001 - the answer to the task, whatever it is
+        except BaseException as error:
             self._results.put_plain((sequence, int(Answer.ERROR), pack_failure(error)))
             if isinstance(error, KeyboardInterrupt):
                 raise

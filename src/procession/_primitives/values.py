@@ -8,15 +8,15 @@ Not here: named segments (`shared_memory`), allocation (the native heap).
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any
 
 from procession import _native
 from procession._primitives.lock import RLock
 from procession._primitives.sharing import Shared
 from procession._runtime import state
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
 __all__ = [
     "Array",

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
 
 from procession._runtime import state
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
 __all__ = ["Namespace", "ThreadProcess", "ThreadValue", "active_children", "current_process"]
 
@@ -21,7 +22,7 @@ __all__ = ["Namespace", "ThreadProcess", "ThreadValue", "active_children", "curr
 class ThreadProcess(threading.Thread):
     """A thread with the interface of a process."""
 
-    def __init__(  # noqa: PLR0913 - the documented signature
+    def __init__(
         self,
         group: None = None,
         target: Callable[..., object] | None = None,

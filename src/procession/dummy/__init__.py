@@ -37,6 +37,6 @@ def shutdown() -> None:
 
 
 __all__ = [
-    "Array", "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "Lock", "Manager", "Pipe", "Pool", "Process",
-    "Queue", "RLock", "Semaphore", "active_children", "current_process", "freeze_support",
+    "Array", "Barrier", "BoundedSemaphore", "Condition", "Event", "JoinableQueue", "Lock", "Manager", "Namespace", "Pipe", "Pool",
+    "Process", "Queue", "RLock", "Semaphore", "Value", "active_children", "current_process", "freeze_support",
 ]  # fmt: skip
