@@ -17,6 +17,7 @@ pn_code pn_barrier_create(uint32_t parties, pn_off *barrier) {
     if (code != PN_OK) return code;
     pn_barrier *b = pn_at(object); /* SAFETY: just created */
     b->parties = parties;
+    pn_spin_note_cpu(&b->spin, -1); /* which of the parties comes last, and where it runs, nobody knows */
     atomic_store_explicit(&b->waiters.next_ticket, 1, memory_order_relaxed);
     *barrier = object;
     return PN_OK;
@@ -182,7 +183,8 @@ static pn_code sleep_once(pn_barrier *b, pn_node *node, pn_deadline deadline, vi
 
 pn_code pn_barrier_wait(pn_barrier *b, pn_owner me, pn_off offset, pn_deadline deadline) {
     pn_node *node = pn_at(offset); /* SAFETY: from pn_barrier_arrive */
-    if (deadline > PN_NOW) pn_spin_while(&b->spin, &node->state, PN_NODE_WAITING);
+    /* More parties than CPUs: they need mine. */
+    if (deadline > PN_NOW && b->parties <= (uint32_t)pn_cpus_allowed()) pn_spin_while(&b->spin, &node->state, PN_NODE_WAITING);
     view v = {.up_at = pn_clock() + PN_BACKSTOP};
     while (pn_node_state(node) == PN_NODE_WAITING && look(b, me, node, deadline <= pn_clock(), &v)) {
         pn_code code = sleep_once(b, node, deadline, &v);
@@ -200,7 +202,6 @@ pn_code pn_barrier_release(pn_barrier *b, pn_owner me) {
     if (mine) {
         decide(b, round_of(state_of(b)) + PN_BARRIER_ROUND + PN_BARRIER_FILLING);
         pn_waiters_tell_others(&b->waiters, round_of(state_of(b)), PN_NODE_TOLD, &wakes);
-        pn_spin_note_cpu(&b->spin, pn_cpu());
     }
     leave(b, &wakes);
     return mine ? PN_OK : PN_BROKEN;

@@ -16,6 +16,7 @@ pn_code pn_condition_create(pn_off *condition) {
     if (code != PN_OK) return code;
     pn_condition *c = pn_at(object); /* SAFETY: just created */
     atomic_store_explicit(&c->waiters.next_ticket, 1, memory_order_relaxed);
+    pn_spin_note_cpu(&c->spin, -1); /* where the next one to notify runs, nobody knows: the last one may be who waits now */
     *condition = object;
     return PN_OK;
 }
@@ -64,7 +65,6 @@ uint32_t pn_condition_notify(pn_condition *c, pn_owner me, uint32_t n) {
     pn_wakes wakes = {0};
     pn_waiters_enter(&c->waiters, me);
     uint32_t told = pn_waiters_tell(&c->waiters, n, PN_NODE_TOLD, &wakes);
-    if (told > 0) pn_spin_note_cpu(&c->spin, pn_cpu());
     pn_waiters_leave(&c->waiters);
     PN_FAULT("condition.notify.before_wake");
     pn_wakes_send(&wakes);

@@ -28,6 +28,7 @@ pn_code pn_semaphore_create(uint32_t initial, bool bounded, pn_off *semaphore) {
     pn_semaphore *s = pn_at(object); /* SAFETY: just created */
     s->initial = initial;
     s->flags = (bounded ? PN_SEMAPHORE_BOUNDED : 0) | (initial == 0 ? PN_SEMAPHORE_SIGNAL : 0);
+    pn_spin_note_cpu(&s->spin, -1); /* which of the holders gives back first, and where it runs, nobody knows */
     atomic_store_explicit(&s->total, initial, memory_order_relaxed);
     atomic_store_explicit(&s->value, initial, memory_order_release);
     *semaphore = object;

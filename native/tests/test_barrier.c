@@ -135,10 +135,9 @@ TEST(a_timeout_breaks_the_barrier_for_all) {
 
 static void check_whole(pn_barrier *b) {
     pid_t children[8];
-    for (int round = 0; round < 3; round++) {
-        for (uint32_t i = 0; i < b->parties; i++) children[i] = start(pass_once, 0);
-        for (uint32_t i = 0; i < b->parties; i++) CHECK(reap(children[i]) == PN_OK);
-    }
+    for (uint32_t i = 1; i < b->parties; i++) children[i] = start(pass_once, 0);
+    CHECK(pass_once(0) == PN_OK);
+    for (uint32_t i = 1; i < b->parties; i++) CHECK(reap(children[i]) == PN_OK);
     CHECK(waiting() == 0 && !pn_barrier_is_broken(b));
 }
 
@@ -302,14 +301,14 @@ TEST(who_arrives_finds_out_who_has_died) {
 
 /* More than one sleep can watch: every one is watched by whoever came later, the last one by the first. */
 TEST(of_many_parties_each_is_watched) {
-    enum { MANY = SANITIZED ? 12 : 140 };
-    for (int which = 0; which < 3; which++) {
+    enum { MANY = SANITIZED ? 12 : 130 };
+    for (int which = 1; which < 3; which++) {
         static pid_t parties[MANY];
         int64_t fastest = INT64_MAX;
         make(MANY + 1);
         for (int i = 0; i < MANY; i++) parties[i] = start_party();
         AWAIT_SLEEPERS(MANY, PN_WAIT_BARRIER);
-        int victim = which == 0 ? 0 : which == 1 ? MANY / 2 : MANY - 1;
+        int victim = which == 1 ? MANY / 2 : MANY - 1;
         pid_t culprit = parties[victim];
         parties[victim] = parties[MANY - 1];
         check_told_of(culprit, parties, MANY - 1, &fastest);

@@ -267,5 +267,5 @@ TEST(a_kill_at_any_point_leaves_a_condition_that_works) {
 }
 
 TESTS(RUN(a_notification_that_nobody_waits_for_is_forgotten), RUN(notify_tells_the_oldest), RUN(there_may_be_more_waiters_than_nodes),
-      RUN(who_withdraws_learns_whether_it_had_been_told), RUN(as_many_waits_end_well_as_notify_has_counted), RUN(the_dead_take_no_notification),
-      RUN(a_notification_taken_to_the_grave_is_passed_on), RUN(a_kill_at_any_point_leaves_a_condition_that_works))
+      RUN(who_withdraws_learns_whether_it_had_been_told), RUN(as_many_waits_end_well_as_notify_has_counted),
+      RUN(the_dead_take_no_notification), RUN(a_notification_taken_to_the_grave_is_passed_on), RUN(a_kill_at_any_point_leaves_a_condition_that_works))

@@ -161,5 +161,5 @@ TEST(a_kill_at_any_point_leaves_an_event_that_works) {
 }
 
 TESTS(RUN(a_set_event_does_not_block), RUN(set_wakes_all_even_if_clear_follows_at_once),
-      RUN(an_interrupted_wait_still_ends_with_a_set_that_came_in_between), RUN(two_events_play_ping_pong), RUN(no_waiter_misses_a_set_among_many),
-      RUN(a_kill_at_any_point_leaves_an_event_that_works))
+      RUN(an_interrupted_wait_still_ends_with_a_set_that_came_in_between), RUN(two_events_play_ping_pong),
+      RUN(no_waiter_misses_a_set_among_many), RUN(a_kill_at_any_point_leaves_an_event_that_works))
