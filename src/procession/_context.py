@@ -55,15 +55,14 @@ PLACES = {
     "log_to_stderr": "_processes.logs", "pickling": "_channels.pickling", "start_fork": "_processes.start_fork",
     "start_forkserver": "_processes.start_forkserver", "start_spawn": "_processes.start_spawn",
 }  # fmt: skip
-_loaded: dict[str, Any] = {}
 
 
 def late(name: str) -> Any:
     """What `PLACES` names (a module of that name, or a name in it), imported at its first use."""
-    found = _loaded.get(name)
+    found = state.late.get(name)
     if found is None:
         module = importlib.import_module(f"procession.{PLACES[name]}")
-        found = _loaded[name] = module if PLACES[name].endswith("." + name) else getattr(module, name)
+        found = state.late[name] = module if PLACES[name].endswith("." + name) else getattr(module, name)
     return found
 
 

@@ -37,6 +37,7 @@ class Runtime:
         self.process_counter = itertools.count(1)
         self.spawning = Spawning()
         self.default_context: Any = None  # the DefaultContext; set by _context
+        self.late: dict[str, Any] = {}  # what _context has loaded at its first use
         self.start_method: str | None = None  # what set_start_method() chose
         self.main_path: str | None = None
         self.directory: str | None = None  # the working directory when the program began; None: it was gone already

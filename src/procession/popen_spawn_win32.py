@@ -1,3 +1,3 @@
-"""Starting processes on Windows, under the standard library's module name: nothing is here for other systems."""
+"""Starting processes on Windows, under the standard library's module name: nothing is here on other systems."""
 
-raise ImportError("procession.popen_spawn_win32 is for Windows only")
+__all__: list[str] = []
