@@ -72,6 +72,7 @@ typedef struct pn_buffer {
     uint64_t size;              /* payload bytes */
     uint64_t reserved[4];
 } pn_buffer;                    /* 64 bytes; then the payload */
+#define PN_BUFFER_NOBODYS 1u /* owner: it waits in the quarantine */
 _Static_assert(sizeof(pn_buffer) == 64, "payloads begin on a cache line");
 pn_code pn_buffer_create(uint64_t size, pn_off *buffer);  /* owned by this process; swept if it dies */
 void pn_buffer_free(pn_off buffer);                       /* a no-op unless this process owns it */

@@ -61,6 +61,11 @@ pn_reference *pn_ledger_insert(pn_ledger *ledger, pn_off block, uint32_t generat
     return entry;
 }
 
+void pn_ledger_add(pn_reference *entry, uint32_t generation, uint32_t more) {
+    if (more != 0 || atomic_load(&entry->count) == 0) atomic_store(&entry->generation, generation);
+    atomic_fetch_add(&entry->count, more);
+}
+
 void pn_ledger_remove(pn_ledger *ledger, pn_reference *entry) {
     atomic_store_explicit(&entry->object, PN_REFERENCE_GONE, memory_order_release);
     ledger->live--;
@@ -125,23 +130,19 @@ void pn_ledger_enter(pn_ledger *ledger, pn_owner me) {
 
 void pn_ledger_leave(pn_ledger *ledger) { pn_section_leave(&ledger->section); }
 
-pn_code pn_ledger_write(pn_owner me, pn_off block, uint32_t generation, uint32_t count) {
+pn_code pn_ledger_count(pn_owner me, pn_off block, uint32_t generation, uint32_t more) {
     pn_ledger *ledger = pn_ledger_open(me);
     if (ledger == NULL) return PN_NOMEM;
     pn_ledger_enter(ledger, me);
     pn_reference *entry = pn_ledger_find(ledger, block);
     pn_code code = PN_OK;
-    if (entry == NULL && (code = pn_ledger_make_room(ledger)) == PN_OK) {
-        (void)pn_ledger_insert(ledger, block, generation, count);
-    } else if (entry != NULL && atomic_load(&entry->count) == 0) { /* another thread of ours is about to remove it */
-        atomic_store(&entry->generation, generation);
-        atomic_store(&entry->count, count);
-    }
+    if (entry == NULL && (code = pn_ledger_make_room(ledger)) == PN_OK) (void)pn_ledger_insert(ledger, block, generation, more);
+    else if (entry != NULL) pn_ledger_add(entry, generation, more);
     pn_ledger_leave(ledger);
     return code;
 }
 
-pn_code pn_ledger_note(pn_owner me, pn_off block, uint32_t generation) { return pn_ledger_write(me, block, generation, 0); }
+pn_code pn_ledger_note(pn_owner me, pn_off block, uint32_t generation) { return pn_ledger_count(me, block, generation, 0); }
 
 void pn_ledger_forget(pn_owner me, pn_off block) {
     pn_ledger *ledger = pn_ledger_mine(me);
@@ -165,15 +166,17 @@ static bool is_due(pn_off block, uint32_t generation, uint32_t dead) {
 
 static void give_back(pn_owner me, pn_reference *entry, uint32_t dead) {
     pn_off block = atomic_load(&entry->object);
+    pn_block *header = pn_at(block); /* SAFETY: as above */
     uint32_t generation = atomic_load(&entry->generation);
     if (is_due(block, generation, dead)) {
-        while (atomic_load(&entry->count) > 0) {
+        if (atomic_load(&header->kind) == PN_KIND_BUFFER) atomic_store(&entry->count, 1); /* its owner word is the truth */
+        while ((atomic_load(&entry->count) & PN_REFERENCES) > 0) {
             (void)pn_ledger_note(me, block, generation);
             atomic_fetch_sub(&entry->count, 1); /* first: a kill of the sweeper leaks one and frees none early */
             PN_FAULT("ledger.sweep.after_count");
             pn_object_drop(me, block);
         }
-        if (atomic_load(&((pn_block *)pn_at(block))->generation) == generation) pn_object_inherit(me, block, dead);
+        if (atomic_load(&header->generation) == generation) pn_object_inherit(me, block, dead);
         pn_ledger_forget(me, block);
     }
     atomic_store(&entry->object, PN_REFERENCE_GONE);
@@ -186,7 +189,7 @@ static void adopt_pending(pn_ledger *ledger) {
     uint32_t generation = atomic_load(&((pn_block *)pn_at(block))->generation); /* SAFETY: stored by pn_heap_alloc */
     pn_reference *entry = pn_ledger_find(ledger, block);
     if (entry == NULL) (void)pn_ledger_insert(ledger, block, generation, 1);
-    else if (atomic_load(&entry->generation) != generation) { /* a stale entry of an earlier block in the same place */
+    else if (atomic_load(&entry->generation) != generation) { /* of an earlier block in the same place, that is gone */
         atomic_store(&entry->count, 1);
         atomic_store(&entry->generation, generation);
     }

@@ -24,8 +24,10 @@ void pn_ledger_sweep(uint32_t slot, uint32_t generation);
 typedef struct pn_reference {
     _Atomic pn_off object;
     _Atomic uint32_t generation;
-    _Atomic uint32_t count;      /* 0: a reference is being taken or given up; the quarantine keeps a time here */
+    _Atomic uint32_t count;      /* handing:8 | references:24; 0: one is being taken or given up; the quarantine keeps a time here */
 } pn_reference;
+#define PN_REFERENCES 0xffffffu
+#define PN_HANDING 0x1000000u    /* a thread of ours is handing it over, as a buffer, and comes back to this entry */
 _Static_assert(sizeof(pn_reference) == 16, "four entries a cache line");
 
 typedef struct pn_ledger {
@@ -49,23 +51,29 @@ void pn_ledger_leave(pn_ledger *ledger);
 pn_reference *pn_ledger_find(pn_ledger *ledger, pn_off block);            /* NULL: not there */
 pn_code pn_ledger_make_room(pn_ledger *ledger);                           /* for one entry more: OK, NOMEM */
 pn_reference *pn_ledger_insert(pn_ledger *ledger, pn_off block, uint32_t generation, uint32_t count); /* there is room, and it is not there */
+/* One that is there: several threads may be about to give up the block that was in that place before, so counts are added. */
+void pn_ledger_add(pn_reference *entry, uint32_t generation, uint32_t more);
 void pn_ledger_remove(pn_ledger *ledger, pn_reference *entry);
 pn_reference *pn_ledger_entries(pn_ledger *ledger, uint32_t *capacity);
 
 /* These enter by themselves. An entry for the block exists afterwards, perhaps with count 0; and: an entry with count 0 is removed. */
-pn_code pn_ledger_write(pn_owner me, pn_off block, uint32_t generation, uint32_t count); /* a count above 0 stays as it is */
+pn_code pn_ledger_count(pn_owner me, pn_off block, uint32_t generation, uint32_t more);
 pn_code pn_ledger_note(pn_owner me, pn_off block, uint32_t generation);
 void pn_ledger_forget(pn_owner me, pn_off block);
 
 /* object.c: one reference or one pin is given up that was counted; `me` must have an entry for the block if it can be the last. */
 void pn_object_drop(pn_owner me, pn_off object);
-void pn_object_drop_released(pn_owner me, pn_off object); /* by the quarantine: nobody can have inherited it */
+/* By the quarantine, once nobody can have inherited it: true: `me` (with an entry for it) is the one who destroys it now. */
+bool pn_object_claim(pn_owner me, pn_off object);
+void pn_object_destroy(pn_off object);
+bool pn_object_is_alive(pn_off object);
 /* object.c: what a dead process (high half of an owner id) began to destroy is finished by `me`. */
 void pn_object_inherit(pn_owner me, pn_off object, uint32_t dead);
 uint32_t pn_object_birth(pn_off object);
-/* object.c, buffers on their way through a queue: the ledger says "mine" before the owner word does, and until after it does no more. */
+/* object.c, buffers on their way through a queue: the ledger has an entry before the owner word says "mine", and until after it does no more. */
 pn_code pn_buffer_expect(pn_owner me, pn_off buffer, uint32_t generation);
-void pn_buffer_part(pn_owner me, pn_off buffer);
+void pn_buffer_hand_over(pn_owner me, pn_off buffer);               /* before it is put … */
+void pn_buffer_handed_over(pn_owner me, pn_off buffer, bool is_put); /* … and after it was, or was not */
 
 /* heap.c */
 pn_code pn_heap_alloc_alive(uint64_t bytes, pn_kind kind, uint64_t life, _Atomic pn_off *dest);

@@ -43,7 +43,7 @@ uint32_t pn_object_birth(pn_off object) { return (uint32_t)(atomic_load(&block_a
 
 /* ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void destroy(pn_off object) {
+void pn_object_destroy(pn_off object) {
     uint32_t kind = atomic_load(&block_at(object)->kind);
     PN_FAULT("object.destroy.before");
     if (kind < PN_KINDS && destroyers[kind] != NULL) destroyers[kind](object);
@@ -56,33 +56,38 @@ static void destroy(pn_off object) {
 static bool put_into_quarantine(pn_owner me, pn_off object) {
     pn_block *block = block_at(object);
     if (PN_LIKELY(!pn_quarantine_needed(pn_object_birth(object)))) return false;
+    if (atomic_load(&block->kind) == PN_KIND_BUFFER) atomic_store(&((pn_buffer *)block)->owner, PN_BUFFER_NOBODYS); /* so that no sweep drops it too */
     return pn_quarantine_add(me, object, atomic_load(&block->generation));
 }
 
-typedef enum pn_check { INHERITED_PERHAPS, INHERITED_BY_NOBODY } pn_check;
-
-static void give_up(pn_owner me, pn_off object, uint64_t one, pn_check check) {
+void pn_object_drop(pn_owner me, pn_off object) {
     pn_block *block = block_at(object);
     uint64_t life = atomic_load_explicit(&block->life, memory_order_relaxed), next;
     bool is_last;
-    if (PN_UNLIKELY((block->flags & PN_FLAG_QUARANTINED) && check == INHERITED_PERHAPS)) pn_quarantine_touch(me, object);
+    if (PN_UNLIKELY(block->flags & PN_FLAG_QUARANTINED)) pn_quarantine_touch(me, object);
     do {
-        if (PN_UNLIKELY(!is_alive(life) || (one == PN_REF ? refs_in(life) : pins_in(life)) == 0)) return;
-        is_last = (life & PN_COUNTS) == one;
-        if (is_last && check == INHERITED_PERHAPS && put_into_quarantine(me, object)) return;
-        next = is_last ? dying(life, (uint32_t)(me >> 32)) : life - one;
+        if (PN_UNLIKELY(!is_alive(life) || refs_in(life) == 0)) return;
+        is_last = (life & PN_COUNTS) == PN_REF;
+        if (is_last && put_into_quarantine(me, object)) return;
+        next = is_last ? dying(life, (uint32_t)(me >> 32)) : life - PN_REF;
     } while (!atomic_compare_exchange_weak_explicit(&block->life, &life, next, memory_order_acq_rel, memory_order_relaxed));
-    if (is_last) destroy(object);
+    if (is_last) pn_object_destroy(object);
 }
 
-void pn_object_drop(pn_owner me, pn_off object) { give_up(me, object, PN_REF, INHERITED_PERHAPS); }
-void pn_object_drop_released(pn_owner me, pn_off object) { give_up(me, object, PN_REF, INHERITED_BY_NOBODY); }
+bool pn_object_claim(pn_owner me, pn_off object) {
+    uint64_t life = atomic_load(&block_at(object)->life);
+    while ((life & PN_COUNTS) == PN_REF && !is_dying(life))
+        if (atomic_compare_exchange_weak(&block_at(object)->life, &life, dying(life, (uint32_t)(me >> 32)))) return true;
+    return false;
+}
+
+bool pn_object_is_alive(pn_off object) { return is_alive(atomic_load(&block_at(object)->life)); }
 
 void pn_object_inherit(pn_owner me, pn_off object, uint32_t dead) {
     uint64_t life = atomic_load(&block_at(object)->life);
     if (!is_dying(life) || (uint32_t)life != dead) return;
     (void)pn_ledger_note(me, object, atomic_load(&block_at(object)->generation));
-    if (atomic_compare_exchange_strong(&block_at(object)->life, &life, dying(life, (uint32_t)(me >> 32)))) destroy(object);
+    if (atomic_compare_exchange_strong(&block_at(object)->life, &life, dying(life, (uint32_t)(me >> 32)))) pn_object_destroy(object);
 }
 
 /* ── references ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -95,12 +100,8 @@ static pn_code create(pn_ledger *ledger, uint64_t bytes, pn_kind kind, pn_off *o
     *object = atomic_load_explicit(&ledger->pending, memory_order_relaxed);
     uint32_t generation = atomic_load_explicit(&block_at(*object)->generation, memory_order_relaxed);
     pn_reference *entry = pn_ledger_find(ledger, *object);
-    if (entry == NULL) {
-        (void)pn_ledger_insert(ledger, *object, generation, 1);
-    } else { /* another thread of ours is about to remove this one: it will see the count */
-        atomic_store(&entry->count, 1);
-        atomic_store(&entry->generation, generation);
-    }
+    if (entry == NULL) (void)pn_ledger_insert(ledger, *object, generation, 1);
+    else pn_ledger_add(entry, generation, 1);
     PN_FAULT("object.create.noted");
     atomic_store_explicit(&ledger->pending, 0, memory_order_release);
     return PN_OK;
@@ -135,8 +136,8 @@ static bool is_live_handle(pn_off object, uint32_t generation, pn_kind kind) {
     return atomic_load(&block->kind) == kind && atomic_load(&block->generation) == generation;
 }
 
-/* In the ledger's section. */
-static pn_code attach(pn_owner me, pn_ledger *ledger, pn_off object, uint32_t generation, pn_kind kind) {
+/* In the ledger's section. OK: counted. */
+static pn_code attach(pn_ledger *ledger, pn_off object, uint32_t generation) {
     pn_reference *entry = pn_ledger_find(ledger, object);
     if (entry == NULL) {
         pn_code code = pn_ledger_make_room(ledger);
@@ -149,12 +150,7 @@ static pn_code attach(pn_owner me, pn_ledger *ledger, pn_off object, uint32_t ge
     pn_code code = take(object, PN_REF);
     PN_FAULT("object.attach.counted");
     if (code == PN_OK) atomic_fetch_add(&entry->count, 1);
-    if (code == PN_OK && !is_live_handle(object, generation, kind)) { /* it went, and another came into its place, in between */
-        atomic_fetch_sub(&entry->count, 1);
-        pn_object_drop(me, object);
-        code = PN_STALE;
-    }
-    if (code != PN_OK && atomic_load(&entry->count) == 0) pn_ledger_remove(ledger, entry);
+    else if (atomic_load(&entry->count) == 0) pn_ledger_remove(ledger, entry);
     return code;
 }
 
@@ -165,9 +161,11 @@ pn_code pn_object_attach(pn_off object, uint32_t generation, pn_kind kind) {
     if (ledger == NULL) return PN_NOMEM;
     if (!is_live_handle(object, generation, kind)) return PN_STALE;
     pn_ledger_enter(ledger, me);
-    pn_code code = attach(me, ledger, object, generation, kind);
+    pn_code code = attach(ledger, object, generation);
     pn_ledger_leave(ledger);
-    return code;
+    if (PN_LIKELY(code != PN_OK || is_live_handle(object, generation, kind))) return code;
+    pn_object_detach(object); /* it went, and another came into its place, in between */
+    return PN_STALE;
 }
 
 void pn_object_detach(pn_off object) {
@@ -177,9 +175,10 @@ void pn_object_detach(pn_off object) {
     pn_ledger_enter(ledger, me);
     pn_reference *entry = pn_ledger_find(ledger, object);
     uint32_t count = entry != NULL ? atomic_load(&entry->count) : 0;
-    if (count > 0) atomic_store_explicit(&entry->count, count - 1, memory_order_release);
+    bool is_counted = (count & PN_REFERENCES) > 0;
+    if (is_counted) atomic_store_explicit(&entry->count, count - 1, memory_order_release);
     pn_ledger_leave(ledger);
-    if (count == 0) return;
+    if (!is_counted) return;
     PN_FAULT("object.detach.counted");
     pn_object_drop(me, object);
     PN_FAULT("object.detach.dropped");
@@ -228,13 +227,17 @@ void pn_buffer_free(pn_off buffer) {
     if (atomic_load(&header->block.kind) == PN_KIND_BUFFER && atomic_load(&header->owner) == pn_self() >> 32 << 32) pn_object_detach(buffer);
 }
 
-pn_code pn_buffer_expect(pn_owner me, pn_off buffer, uint32_t generation) { return pn_ledger_write(me, buffer, generation, 1); }
+pn_code pn_buffer_expect(pn_owner me, pn_off buffer, uint32_t generation) { return pn_ledger_count(me, buffer, generation, 1); }
 
-void pn_buffer_part(pn_owner me, pn_off buffer) {
+static void change_count(pn_owner me, pn_off buffer, uint32_t change) {
     pn_ledger *ledger = pn_ledger_mine(me);
     if (ledger == NULL) return;
     pn_ledger_enter(ledger, me);
     pn_reference *entry = pn_ledger_find(ledger, buffer);
-    if (entry != NULL) pn_ledger_remove(ledger, entry);
+    if (entry != NULL && atomic_fetch_add(&entry->count, change) + change == 0) pn_ledger_remove(ledger, entry);
     pn_ledger_leave(ledger);
 }
+
+/* Once it is put, another thread of ours may get it, or the block in its place, before we come back: their references are not ours to take off. */
+void pn_buffer_hand_over(pn_owner me, pn_off buffer) { change_count(me, buffer, PN_HANDING - 1); }
+void pn_buffer_handed_over(pn_owner me, pn_off buffer, bool is_put) { change_count(me, buffer, is_put ? 0u - PN_HANDING : 1 - PN_HANDING); }

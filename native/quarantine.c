@@ -17,7 +17,6 @@
 #define PN_BIRTH_PATIENCE 10000000000ll /* ns: a child writes its pid at once; a row without one by then is a fork that failed */
 #define PN_PATIENCE_OBJECTS 256         /* a review costs some 20 ns an object: at most half of them in vain */
 #define PN_PATIENCE_BYTES (16ull << 20)
-#define PN_REVIEWED 64                  /* objects let go in one visit */
 
 typedef struct pn_lineage {
     _Atomic uint64_t epoch;     /* 0 = free row */
@@ -208,42 +207,52 @@ void pn_quarantine_touch(pn_owner me, pn_off object) {
     pn_ledger_leave(&quarantine->ledger);
 }
 
-/* In the section: takes up to PN_REVIEWED objects out, from entry *from on. */
-static int take_out(pn_quarantine *quarantine, uint32_t *from, pn_off objects[PN_REVIEWED]) {
+/* In the section: the next entry, from *from on, that nobody can have inherited; entries of what is gone already are removed on the way. */
+static pn_reference *next_released(pn_quarantine *quarantine, uint32_t *from) {
     uint32_t capacity;
     pn_reference *entries = pn_ledger_entries(&quarantine->ledger, &capacity);
-    int n = 0;
-    for (; *from < capacity && n < PN_REVIEWED; ++*from) {
+    for (; *from < capacity; ++*from) {
         pn_reference *entry = &entries[*from];
         pn_off object = atomic_load_explicit(&entry->object, memory_order_relaxed);
         if (object <= PN_REFERENCE_GONE) continue;
-        pn_block *block = pn_at(object); /* SAFETY: the quarantine holds a reference to it */
-        bool is_there = atomic_load(&block->generation) == atomic_load(&entry->generation);
-        if (is_there && may_be_inherited(unpack(pn_object_birth(object)), unpack(atomic_load(&entry->count) - 1))) continue;
-        if (is_there) (void)__atomic_fetch_and(&block->flags, (uint8_t)~PN_FLAG_QUARANTINED, __ATOMIC_RELAXED);
-        pn_ledger_remove(&quarantine->ledger, entry);
-        if (is_there) objects[n++] = object;
+        const pn_block *block = pn_at(object); /* SAFETY: the quarantine holds a reference to it, or somebody died while taking it out */
+        bool is_there = atomic_load(&block->generation) == atomic_load(&entry->generation) && pn_object_is_alive(object);
+        if (!is_there) pn_ledger_remove(&quarantine->ledger, entry);
+        else if (!may_be_inherited(unpack(pn_object_birth(object)), unpack(atomic_load(&entry->count) - 1))) return entry;
     }
-    quarantine->additions = 0;
-    quarantine->bytes = 0;
-    return n;
+    return NULL;
 }
 
+/* In the section. Our ledger knows it before it is ours, and it is ours before the quarantine forgets it: a kill loses nothing. Only if
+ * somebody has attached to it meanwhile, a plain reference changes hands, and a kill leaks it. */
+static bool take_out(pn_owner me, pn_quarantine *quarantine, pn_reference *entry) {
+    pn_off object = atomic_load(&entry->object);
+    (void)pn_ledger_note(me, object, atomic_load(&entry->generation));
+    PN_FAULT("quarantine.review.noted");
+    bool is_claimed = pn_object_claim(me, object);
+    PN_FAULT("quarantine.review.claimed");
+    (void)__atomic_fetch_and(&((pn_block *)pn_at(object))->flags, (uint8_t)~PN_FLAG_QUARANTINED, __ATOMIC_RELAXED);
+    pn_ledger_remove(&quarantine->ledger, entry);
+    return is_claimed;
+}
+
+/* One object a visit: a destruction may take long, and enters other sections. */
 void pn_quarantine_review(pn_owner me) {
     pn_quarantine *quarantine = state();
     if (atomic_load(&quarantine->ledger.tables[0]) == 0 && atomic_load(&quarantine->ledger.tables[1]) == 0) return;
-    pn_off objects[PN_REVIEWED];
     uint32_t from = 0;
-    int n;
-    do {
+    for (pn_off object = 1; object != 0;) {
+        bool is_claimed = false;
         pn_ledger_enter(&quarantine->ledger, me);
-        n = take_out(quarantine, &from, objects);
+        quarantine->additions = 0;
+        quarantine->bytes = 0;
+        pn_reference *entry = next_released(quarantine, &from);
+        object = entry != NULL ? atomic_load(&entry->object) : 0;
+        if (entry != NULL) is_claimed = take_out(me, quarantine, entry);
         pn_ledger_leave(&quarantine->ledger);
-        for (int i = 0; i < n; i++) {
-            PN_FAULT("quarantine.review.taken_out");
-            (void)pn_ledger_note(me, objects[i], atomic_load(&((pn_block *)pn_at(objects[i]))->generation));
-            pn_object_drop_released(me, objects[i]);
-            pn_ledger_forget(me, objects[i]);
-        }
-    } while (n == PN_REVIEWED);
+        PN_FAULT("quarantine.review.taken_out");
+        if (object != 0 && is_claimed) pn_object_destroy(object);
+        if (object != 0 && !is_claimed) pn_object_drop(me, object);
+        if (object != 0) pn_ledger_forget(me, object);
+    }
 }

@@ -145,10 +145,10 @@ static pn_code put_visit(pn_queue *q, pn_owner me, const pn_message *messages, u
     while (PN_LIKELY(code == PN_OK) && n < count && bytes < PN_VISIT) {
         const pn_message *message = &messages[n];
         if (PN_UNLIKELY(is_full(q, w.sequence))) code = PN_FULL;
-        else if (PN_UNLIKELY(message->outside != 0)) code = put_outside(&w, message);
-        else if (message->size > PN_INLINE) break;
+        else if (PN_UNLIKELY(message->outside != 0) && n == 0) code = put_outside(&w, message); /* such a one comes alone */
+        else if (PN_UNLIKELY(message->outside != 0 || message->size > PN_INLINE)) break;
         else code = put_inside(&w, message);
-        if (code == PN_OK) n++, bytes += message->outside != 0 ? sizeof(pn_outside) : message->size;
+        if (code == PN_OK) n++, bytes += message->size;
     }
     pn_store(&q->nput, w.sequence);
     PN_FAULT("queue.put.before_tail");
@@ -175,9 +175,10 @@ static pn_code put_large(pn_queue *q, pn_owner me, const pn_message *message) {
     if (code != PN_OK) return code;
     memcpy(pn_buffer_bytes(own.outside), message->bytes, message->size);
     PN_FAULT("queue.put.buffer_filled");
+    pn_buffer_hand_over(me, own.outside);
     code = put_visit(q, me, &own, 1, &done);
+    pn_buffer_handed_over(me, own.outside, done == 1);
     if (done == 0) pn_buffer_free(own.outside);
-    else pn_buffer_part(me, own.outside);
     return code;
 }
 
@@ -190,10 +191,12 @@ pn_code pn_queue_try_put(pn_queue *q, pn_owner me, const pn_message *messages, u
         if (PN_UNLIKELY(next->outside == 0 && next->size > PN_INLINE)) {
             code = put_large(q, me, next);
             n = code == PN_OK;
+        } else if (PN_UNLIKELY(next->outside != 0)) {
+            pn_buffer_hand_over(me, next->outside);
+            code = put_visit(q, me, next, 1, &n);
+            pn_buffer_handed_over(me, next->outside, n == 1);
         } else {
             code = put_visit(q, me, next, count - all, &n);
-            for (uint32_t i = 0; i < n; i++)
-                if (PN_UNLIKELY(next[i].outside != 0)) pn_buffer_part(me, next[i].outside);
         }
         if (n != 0) tell_consumers(q, n);
         all += n;
@@ -258,7 +261,7 @@ static pn_code take_outside(reader *r, uint64_t head, const pn_record *record, p
 
 /* False: scratch is too small for it. */
 static bool copy_out(reader *r, const pn_record *record, uint64_t size) {
-    if (r->used + size > r->scratch->size) return false;
+    if (r->scratch->bytes == NULL || r->used + size > r->scratch->size) return false;
     char *at = (char *)r->scratch->bytes + r->used;
     if (size != 0) memcpy(at, record + 1, size);
     r->messages[r->n++] = (pn_message){at, size, record->tag, record->sequence, 0};

@@ -1,5 +1,5 @@
 /* test_heap.c: blocks, references, buffers and the quarantine, with a kill at every fault point. */
-#include "harness.h"
+#include "reached.h"
 #include "../heap.h"
 
 enum { FIELDS = 8, OFFSET_OF_FIELDS = 0, READY = 1, GO = 2, OBJECT = 3, RESULT = 4 };
@@ -170,6 +170,7 @@ static uint64_t settled(void) {
 }
 
 TEST(a_kill_at_any_point_of_the_heap_loses_and_doubles_nothing) {
+    note_points();
     make_fields();
     touch_heap();
     uint64_t base = settled();
@@ -183,6 +184,7 @@ TEST(a_kill_at_any_point_of_the_heap_loses_and_doubles_nothing) {
     CHECK(skip > 40);
     census after = take_census();
     CHECK(after.blocks == before.blocks && after.free == before.free);
+    check_reached("heap.c", NULL);
 }
 
 TEST(a_kill_of_the_one_who_repairs_the_heap_is_repaired_too) {
@@ -356,6 +358,7 @@ static int use_objects(intptr_t skip) {
 }
 
 TEST(a_kill_at_any_point_of_an_object_leaks_at_most_one_reference) {
+    note_points();
     pn_off event = make(PN_KIND_EVENT, 64);
     uint32_t generation = generation_of(event), refs = 1, leaked_references = 0;
     uint64_t base = pn_heap_in_use(), leaked_blocks = 0;
@@ -377,6 +380,7 @@ TEST(a_kill_at_any_point_of_an_object_leaks_at_most_one_reference) {
     } while (status != 0);
     printf("         %d kills, leaked: %u references, %lu blocks\n", skip - 1, leaked_references, (unsigned long)leaked_blocks);
     CHECK(skip > 100 && leaked_references <= 3 && leaked_blocks <= 6);
+    check_reached("object.c", NULL);
     CHECK(take_census().used == pn_heap_in_use());
 }
 
@@ -417,6 +421,7 @@ static int die_sweep_and_die(int skip, bool sweeper_is_younger) {
 }
 
 static void kill_sweepers(bool sweeper_is_younger) {
+    note_points();
     pn_off event = make(PN_KIND_EVENT, 64);
     uint32_t generation = generation_of(event), refs = 1;
     int64_t base = (int64_t)pn_heap_in_use();
@@ -433,6 +438,8 @@ static void kill_sweepers(bool sweeper_is_younger) {
     } while (status != 0);
     printf("         %d kills of the sweeper, %d leaks\n", skip - 1, leaks);
     CHECK(skip > 40 && leaks <= skip / 3);
+    check_reached("ledger.c", NULL);
+    check_reached("quarantine.c", sweeper_is_younger ? NULL : "quarantine", NULL);
     CHECK(take_census().used == pn_heap_in_use());
 }
 
