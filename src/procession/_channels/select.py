@@ -8,30 +8,25 @@ Not here: how a shared object becomes a descriptor (native, `Watcher`).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
 
 from procession import _native
 from procession._channels.pipe import WAIT_SELECT
 from procession._os import descriptors
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
-__all__ = ["Watchable", "wait"]
-
-
-class Watchable(Protocol):
-    """What `wait` takes besides descriptors and objects with `fileno()` or `sentinel`."""
-
-    def _watchable(self) -> Any:
-        """The native object, or the descriptor, to wait for."""
+__all__ = ["wait"]
 
 
 def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
     """Those of `object_list` that are ready, in that order; an empty list if none is after `timeout` seconds (None: no limit).
 
     Ready is: a connection or socket with something to receive or at its end; a process, or its `sentinel`, that has ended; a descriptor
-    that can be read; a queue that is not empty, or shut down; an event that is set; a lock or semaphore that can be taken.
+    that can be read; a queue that is not empty, or shut down; an event that is set; a lock or semaphore that can be taken, or whose holder
+    is dead, so that taking it raises `OwnerDied`. Any other object has a method `_watchable()`, which returns one of these.
     ValueError for an empty list without a timeout (it would wait for ever) and for a closed object; TypeError for what nobody can wait for.
     """
     objects = list(object_list)
@@ -56,7 +51,7 @@ def _target(obj: Any) -> Any:
         found: Any = obj
     elif hasattr(obj, "_watchable"):
         found = obj._watchable()
-    elif isinstance(obj, _native.Queue | _native.Event | _native.Semaphore | _native.Lock):
+    elif isinstance(obj, _native.Queue | _native.Event | _native.Semaphore | _native.Lock | _native.RLock):
         found = obj
     elif hasattr(obj, "fileno"):
         found = obj.fileno()
@@ -97,9 +92,18 @@ def _sleep(fds: set[int], natives: Sequence[Any], deadline: float | None) -> set
                 return set()
         finally:
             watcher.close()
-        ready = ready or _ready(fds, natives)
+        ready = ready or _ready(fds, natives) or {native for native in natives if _is_orphaned(native)}
         if ready:
             return ready
+
+
+def _is_orphaned(native: Any) -> bool:
+    """Would taking this lock or semaphore not block, though it is held: because its holder is dead?"""
+    watcher = _native.Watcher([native])
+    try:
+        return bool(descriptors.wait_readable((watcher.fileno(),), 0))
+    finally:
+        watcher.close()
 
 
 def _left(deadline: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import procession as mp
 from procession._channels.pipe import Pipe
 from procession._channels.select import wait
+from procession.errors import OwnerDied
 from tests.units._channels.forked import child
 
 
@@ -134,6 +136,27 @@ def test_a_lock_is_ready_when_it_is_released() -> None:
         begin.send(1)
         begin.send(1)
         assert wait([lock], 30) == [lock]
+
+
+@pytest.mark.parametrize("make", [mp.Lock, mp.RLock, mp.Semaphore], ids=["Lock", "RLock", "Semaphore"])
+def test_a_lock_is_ready_when_its_holder_is_killed(make: Any) -> None:
+    lock, taken = make(), mp.Event()
+
+    def take_and_die() -> None:
+        lock.acquire()
+        taken.set()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = os.fork()
+    if not pid:
+        take_and_die()
+    assert taken.wait(30)
+    try:
+        assert wait([lock], 30) == [lock]
+        with pytest.raises(OwnerDied):
+            lock.acquire()
+    finally:
+        os.waitpid(pid, 0)
 
 
 def test_an_object_says_by_itself_what_to_wait_for() -> None:
