@@ -60,7 +60,11 @@ static inline codec_result push(reader *r, PyObject *obj) {
 
 static inline uint64_t load_le(const uint8_t *from, unsigned bytes) {
     uint64_t value = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    memcpy(&value, from, bytes); /* one move: `bytes` is a constant, but for the rare LONG1 */
+#else
     for (unsigned i = 0; i < bytes; i++) value |= (uint64_t)from[i] << (8 * i);
+#endif
     return value;
 }
 

@@ -20,8 +20,6 @@ typedef struct writer {
     const PyObject *large[LARGE_REMEMBERED]; /* the last ones, round and round */
 } writer;
 
-static codec_result write_value(writer *w, PyObject *obj, int depth, bool frozen);
-
 static bool make_room(writer *w, uint64_t bytes) {
     uint64_t used = (uint64_t)(w->at - (uint8_t *)w->buffer->bytes);
     if (!scratch_grow(w->buffer, used + bytes)) {
@@ -67,8 +65,18 @@ static void remember_large(writer *w, const PyObject *obj) {
     w->large[w->large_count++ % LARGE_REMEMBERED] = obj;
 }
 
-static inline void store_le(uint8_t *to, uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; i++) to[i] = (uint8_t)(value >> (8 * i)); /* one move, once compiled */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define LITTLE64(value) (value)
+#define BIG64(value) __builtin_bswap64(value)
+#else
+#define LITTLE64(value) __builtin_bswap64(value)
+#define BIG64(value) (value)
+#endif
+
+/* The lower `bytes` of the value, little-endian; writes 8 bytes whatever is asked for: there is room. */
+static inline void store_le(uint8_t *to, uint64_t value) {
+    value = LITTLE64(value);
+    memcpy(to, &value, 8);
 }
 
 static inline codec_result write_int(writer *w, PyObject *obj) {
@@ -79,9 +87,9 @@ static inline codec_result write_int(writer *w, PyObject *obj) {
     if ((unsigned long long)value < 256) {
         at[0] = 'K', at[1] = (uint8_t)value, w->at += 2;
     } else if (value == (int32_t)value) {
-        at[0] = 'J', store_le(at + 1, (uint64_t)value, 4), w->at += 5;
+        at[0] = 'J', store_le(at + 1, (uint64_t)value), w->at += 5;
     } else {
-        at[0] = 0x8a, at[1] = 8, store_le(at + 2, (uint64_t)value, 8), w->at += 10;
+        at[0] = 0x8a, at[1] = 8, store_le(at + 2, (uint64_t)value), w->at += 10;
     }
     return CODEC_OK;
 }
@@ -90,8 +98,9 @@ static inline codec_result write_float(writer *w, PyObject *obj) {
     double value = PyFloat_AsDouble(obj);
     uint64_t bits;
     memcpy(&bits, &value, 8);
+    bits = BIG64(bits);
     w->at[0] = 'G';
-    store_le(w->at + 1, __builtin_bswap64(bits), 8);
+    memcpy(w->at + 1, &bits, 8);
     w->at += 9;
     return CODEC_OK;
 }
@@ -103,9 +112,9 @@ static inline codec_result write_run(writer *w, const char *bytes, uint64_t size
     if (PN_LIKELY(size < 256)) {
         at[0] = (uint8_t)codes[0], at[1] = (uint8_t)size, at += 2;
     } else if (size <= UINT32_MAX) {
-        at[0] = (uint8_t)codes[1], store_le(at + 1, size, 4), at += 5;
+        at[0] = (uint8_t)codes[1], store_le(at + 1, size), at += 5;
     } else {
-        at[0] = (uint8_t)codes[2], store_le(at + 1, size, 8), at += 9;
+        at[0] = (uint8_t)codes[2], store_le(at + 1, size), at += 9;
     }
     memcpy(at, bytes, size);
     w->at = at + size;
@@ -134,7 +143,7 @@ static codec_result write_surrogates(writer *w, PyObject *obj) {
     return result;
 }
 
-static inline codec_result write_text(writer *w, PyObject *obj) {
+static codec_result write_text(writer *w, PyObject *obj) {
     Py_ssize_t size;
     const char *text = PyUnicode_AsUTF8AndSize(obj, &size);
     if (PN_UNLIKELY(text == NULL)) return PyErr_ExceptionMatches(PyExc_UnicodeEncodeError) ? write_surrogates(w, obj) : CODEC_ERROR;
@@ -148,6 +157,20 @@ static codec_result write_bytes(writer *w, PyObject *obj) {
     if (PyBytes_AsStringAndSize(obj, &data, &size) < 0) return CODEC_ERROR;
     if (large_again(w, obj, (uint64_t)size)) return CODEC_CANNOT;
     return write_run(w, data, (uint64_t)size, BYTES_CODES);
+}
+
+static codec_result write_other(writer *w, PyObject *obj, int depth, bool frozen);
+
+/* Inlined where items are met: most are numbers. */
+static inline __attribute__((always_inline)) codec_result write_value(writer *w, PyObject *obj, int depth, bool frozen) {
+    if (!room(w, FIXED)) return CODEC_ERROR;
+    const PyTypeObject *type = Py_TYPE(obj);
+    if (type == &PyLong_Type) return write_int(w, obj);
+    if (type == &PyUnicode_Type) return write_text(w, obj);
+    if (type == &PyFloat_Type) return write_float(w, obj);
+    if (obj == Py_None) return *w->at++ = 'N', CODEC_OK;
+    if (type == &PyBool_Type) return *w->at++ = obj == Py_True ? 0x88 : 0x89, CODEC_OK;
+    return write_other(w, obj, depth, frozen);
 }
 
 static inline codec_result put_code(writer *w, uint8_t code) {
@@ -228,14 +251,9 @@ static codec_result write_dict(writer *w, PyObject *obj, int depth, bool frozen)
     return PN_LIKELY(result == CODEC_OK) ? put_code(w, 'u') : result;
 }
 
-static codec_result write_value(writer *w, PyObject *obj, int depth, bool frozen) {
-    if (!room(w, FIXED)) return CODEC_ERROR;
+/* What is neither a number nor a text. */
+static codec_result write_other(writer *w, PyObject *obj, int depth, bool frozen) {
     const PyTypeObject *type = Py_TYPE(obj);
-    if (type == &PyLong_Type) return write_int(w, obj);
-    if (type == &PyUnicode_Type) return write_text(w, obj);
-    if (type == &PyFloat_Type) return write_float(w, obj);
-    if (obj == Py_None) return *w->at++ = 'N', CODEC_OK;
-    if (type == &PyBool_Type) return *w->at++ = obj == Py_True ? 0x88 : 0x89, CODEC_OK;
     if (type == &PyBytes_Type) return write_bytes(w, obj);
     if (PN_UNLIKELY(depth == 0)) return CODEC_CANNOT;
     if (type == &PyTuple_Type) return write_tuple(w, obj, depth, frozen);
