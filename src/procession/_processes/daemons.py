@@ -7,23 +7,38 @@ Not here: the orderly end (`exit.py`), how the kernel is asked (`_os.lifeline`).
 
 from __future__ import annotations
 
+import threading
+
 from procession._os import closing, creation, lifeline
 from procession._runtime import state
 
-__all__ = ["KILLED", "lifeline_for_child", "tie_to_parent"]
+__all__ = ["KILLED", "hold_lifeline", "release_lifeline", "tie_to_parent"]
 
 KILLED = 143  # the exit code of a daemonic child whose parent was dead before it began: 128 + SIGTERM
 
 
-def lifeline_for_child() -> int:
-    """The descriptor that a daemonic child of this process needs; made at the first call."""
-    if state.lifeline is None:
-        state.lifeline = lifeline.make()
-    return state.lifeline[0]
+def hold_lifeline() -> int:
+    """The descriptor that a daemonic child of this process needs; `release_lifeline()` when it has ended."""
+    with state.lifeline_lock:
+        if state.lifeline is None:
+            state.lifeline = lifeline.make()
+        state.lifeline_users += 1
+        return state.lifeline[0]
+
+
+def release_lifeline() -> None:
+    """One daemonic child less; with the last one the descriptors go."""
+    with state.lifeline_lock:
+        state.lifeline_users -= 1
+        if state.lifeline_users == 0 and state.lifeline is not None:
+            closing.close_all(state.lifeline)
+            state.lifeline = None
 
 
 def _forget_lifeline() -> None:
     """In any forked child: were the writing end not closed here, the parent's death would not be seen."""
+    state.lifeline_lock = threading.Lock()
+    state.lifeline_users = 0
     if state.lifeline is not None:
         closing.close_all(state.lifeline[1:])
         state.lifeline = None

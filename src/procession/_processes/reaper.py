@@ -15,7 +15,8 @@ import time
 
 from procession import _native
 from procession._os import closing, pidfd, signals
-from procession._processes import logs
+from procession._processes import daemons, logs
+from procession._processes import exit as ending
 from procession._processes.handshake import Conversation, Failure, Stage
 from procession._processes.preparation import UNGUARDED
 from procession._runtime import state
@@ -24,6 +25,8 @@ TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, ClassVar
+
+    from procession._processes.process import BaseProcess
 
 __all__ = ["UNKNOWN", "Child", "reap_ended", "wait_for_any"]
 
@@ -39,12 +42,31 @@ class Child:
     sentinel: int = -1
     _report: int = -1  # what it says comes here; -1: it says nothing
 
-    def __init__(self) -> None:
+    def __init__(self, process_obj: BaseProcess) -> None:
+        """Start the child that runs `process_obj`."""
         self.pid: int = 0
         self.returncode: int | None = None
         self._said = Conversation(Stage.BORN)
         self._creator = os.getpid()
         self._lock = threading.Lock()
+        ending.flush_standard_streams()
+        _native.arena_open()
+        self._lifeline = daemons.hold_lifeline() if process_obj.daemon else -1
+        try:
+            self._start(process_obj)
+        except BaseException:
+            self._let_lifeline_go()
+            self.close()
+            raise
+
+    def _start(self, process_obj: BaseProcess) -> None:
+        """Make the process, and set `pid` and `sentinel`. `_lifeline` is what a daemonic child needs, -1 for others."""
+        raise NotImplementedError
+
+    def _let_lifeline_go(self) -> None:
+        if self._lifeline >= 0:
+            self._lifeline = -1
+            daemons.release_lifeline()
 
     @property
     def failure(self) -> Failure | None:
@@ -126,6 +148,7 @@ class Child:
 
     def _end(self, code: int) -> None:
         self.returncode = code
+        self._let_lifeline_go()
         failure = self._said.failure
         if failure is not None and failure.kind == "unguarded":
             state.is_unguarded = True  # no child can get ready: a pool that replaced its workers would do so for ever

@@ -12,8 +12,8 @@ import os
 from procession import _native
 from procession._os import closing, creation, pidfd
 from procession._processes import bootstrap, daemons
-from procession._processes import exit as ending
 from procession._processes.reaper import Child
+from procession._runtime import state
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -29,20 +29,16 @@ class Popen(Child):
 
     method: ClassVar[str] = "fork"
 
-    def __init__(self, process_obj: BaseProcess) -> None:
-        super().__init__()
-        ending.flush_standard_streams()
-        _native.arena_open()
-        lifeline = daemons.lifeline_for_child() if process_obj.daemon else -1
+    def _start(self, process_obj: BaseProcess) -> None:
         reserved = closing.open_null()  # so that the new child can be watched even if no descriptor is left
-        parent = os.getpid()
+        parent, inherited = os.getpid(), state.lifeline
         try:
             _native.before_fork()
             self.pid = creation.fork()
         finally:
             closing.close_all([reserved])
         if self.pid == 0:
-            _become(process_obj, parent, lifeline)
+            _become(process_obj, parent, -1 if inherited is None else inherited[0])
         self.sentinel = _watch(self.pid)
 
 
@@ -59,8 +55,10 @@ def _become(process: BaseProcess, parent: int, lifeline: int) -> NoReturn:
     """In the child: its whole life."""
 
     def live() -> int:
-        if lifeline >= 0:
+        if process.daemon:
             daemons.tie_to_parent(lifeline)
+        elif lifeline >= 0:
+            closing.close_all([lifeline])
         atexit._clear()  # what the parent registered is the parent's to run
         bootstrap.leave_parent()
         return process._bootstrap(parent_sentinel=pidfd.open_parent(parent))

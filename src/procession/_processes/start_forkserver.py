@@ -14,8 +14,7 @@ import time
 
 from procession import _native
 from procession._os import closing, creation, packets, pidfd, signals
-from procession._processes import daemons, interpreter, main_module, preparation, start_data
-from procession._processes import exit as ending
+from procession._processes import interpreter, main_module, preparation, start_data
 from procession._processes.handshake import Conversation, Stage
 from procession._processes.reaper import UNKNOWN, Child, wait_for_any
 from procession._processes.zygote import PRELOAD_FAILED, Zygote
@@ -164,11 +163,9 @@ class Popen(Child):
     method: ClassVar[str] = "forkserver"
     DupFd = ReceivedDescriptor
 
-    def __init__(self, process_obj: BaseProcess) -> None:
-        super().__init__()
-        ending.flush_standard_streams()
+    def _start(self, process_obj: BaseProcess) -> None:
         self._passed: list[int] = []
-        lifeline = self.duplicate_for_child(daemons.lifeline_for_child()) if process_obj.daemon else None
+        lifeline = self.duplicate_for_child(self._lifeline) if process_obj.daemon else None
         in_doubt = main_module.may_be_unguarded()
         extra = {"lifeline": lifeline, "listened_to": in_doubt}
         contents = creation.file_of(*start_data.pack(process_obj, self, extra))

@@ -12,8 +12,7 @@ import sys
 
 from procession import _native
 from procession._os import closing, creation, descriptors, pidfd
-from procession._processes import daemons, interpreter, main_module, start_data
-from procession._processes import exit as ending
+from procession._processes import interpreter, main_module, start_data
 from procession._processes.boot import run_spawned
 from procession._processes.reaper import Child
 
@@ -33,13 +32,11 @@ class Popen(Child):
 
     method: ClassVar[str] = "spawn"
 
-    def __init__(self, process_obj: BaseProcess) -> None:
-        super().__init__()
-        ending.flush_standard_streams()
+    def _start(self, process_obj: BaseProcess) -> None:
         self._passed: list[int] = []
         in_doubt = main_module.may_be_unguarded()
         arena = _native.arena_open()
-        lifeline = self.duplicate_for_child(daemons.lifeline_for_child()) if process_obj.daemon else None
+        lifeline = self.duplicate_for_child(self._lifeline) if process_obj.daemon else None
         extra = {"arena": arena, "parent": os.getpid(), "lifeline": lifeline, "listened_to": in_doubt}
         contents = creation.file_of(*start_data.pack(process_obj, self, extra))
         self._launch(contents, [arena, *self._passed])
