@@ -6,7 +6,7 @@ Not here: doing any of it (`dispatch.py`, `worker.py`).
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum, auto
+from enum import Enum, auto
 
 from procession.errors import InternalError
 
@@ -73,8 +73,8 @@ def advance_task(state: TaskState, event: str) -> TaskState:
         raise InternalError(f"a task in state {state.name} cannot be {event}") from None
 
 
-class Call(IntEnum):
-    """What a task asks for; its message is (call, function's offset, its generation, payload)."""
+class Call:
+    """What a task asks for (exact ints, which the codec writes); its message is (call, function's offset, its generation, payload)."""
 
     ARGS = 0  # payload: args                func(*args)
     ARGS_KWDS = 1  # payload: (args, kwds)   func(*args, **kwds)
@@ -83,8 +83,8 @@ class Call(IntEnum):
     PICKLED = 8  # added to one of the above: the payload is bytes that have to be unpickled
 
 
-class Answer(IntEnum):
-    """What a worker answers; its message is (sequence of the task, answer, payload)."""
+class Answer:
+    """What a worker answers (exact ints); its message is (sequence of the task, answer, payload)."""
 
     VALUE = 0  # payload: the value
     PICKLED = 1  # payload: the value, pickled

@@ -158,7 +158,7 @@ class Pool:
         self,
         func: Callable[..., Any],
         iterable: Iterable[Any],
-        call: Call,
+        call: int,
         chunksize: int | None,
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,

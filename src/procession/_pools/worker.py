@@ -28,7 +28,6 @@ __all__ = ["RUNNING", "Claims", "Ring", "work"]
 RUNNING = 2  # the word of a row that holds 1 + the sequence of the task that is running; words 0 and 1 are the claim
 BATCH = 16  # tasks taken at once, at most: past that the gain is under 5 %
 SHORT_TASK = 200e-6  # seconds: a longer task is taken alone, so that no other waits behind it
-PICKLED = int(Call.PICKLED)
 
 
 class Ring(Shared, _native.Queue):
@@ -56,7 +55,7 @@ def work(
         if initializer is not None:
             initializer(*initargs)
     except Exception as error:  # noqa: BLE001 - the pool tells everybody who waits
-        ends[1].put_plain((0, int(Answer.NO_START), pack_failure(error)))
+        ends[1].put_plain((0, Answer.NO_START, pack_failure(error)))
         return
     try:
         _Worker(ends).run(maxtasks)
@@ -101,13 +100,13 @@ class _Worker:
         except SystemExit:
             raise  # the task ends its worker, as it asked; the pool reports it
         except BaseException as error:
-            self._results.put_plain((sequence, int(Answer.ERROR), pack_failure(error)))
+            self._results.put_plain((sequence, Answer.ERROR, pack_failure(error)))
             if isinstance(error, KeyboardInterrupt):
                 raise
         else:
             if not self._results.put_plain((sequence, 0, value)):
                 packed, payload = pack_value(value)
-                self._results.put_plain((sequence, int(Answer.PICKLED if packed else Answer.ERROR), payload))
+                self._results.put_plain((sequence, Answer.PICKLED if packed else Answer.ERROR, payload))
         claims.finish(row, 1)
         claims.store(row, RUNNING, 0)
 
@@ -116,9 +115,9 @@ class _Worker:
             raise message.error
         call, offset, generation, payload = message
         func = self._functions.load(offset, generation)
-        if call & PICKLED:
+        if call & Call.PICKLED:
             payload = ForkingPickler.loads(payload)
-            call &= ~PICKLED
+            call &= ~Call.PICKLED
         if call == Call.ARGS:
             return func(*payload)
         if call == Call.MAP:

@@ -262,3 +262,12 @@ def test_a_thread_pool_has_the_same_calls() -> None:
             pool.apply(fail, ("x",))
         pool.close()
         pool.join()
+
+
+def test_the_messages_of_tasks_need_no_pickle() -> None:
+    from procession import _native
+    from procession._pools.jobs import Answer, Call
+
+    words = [value for cls in (Call, Answer) for name, value in vars(cls).items() if name.isupper()]
+    assert len(words) == 9
+    assert all(_native.encodes((word, 1, 1, (1, "x"))) for word in words)
