@@ -1,4 +1,4 @@
-/* storm_queue.c: producers and consumers killed at random, by the thousand:  storm_queue [kills [seed]]  (300 if not said).
+/* storm_queue.c: producers and consumers killed at random, by the thousand:  storm_queue [kills [seed]]  (300 x $PROCESSION_STORM if not said).
  *
  * Each message carries its producer, its number and a pattern; a bitmap says which were taken. At the end of each round nothing may hang,
  * be damaged, come twice or out of order; what is missing was either never put (its producer was killed while putting it) or in the
@@ -272,7 +272,8 @@ static int run_storm(int kills) {
 }
 
 int main(int argc, char **argv) {
-    int kills = argc > 1 ? atoi(argv[1]) : 300, status = -1;
+    const char *factor = getenv("PROCESSION_STORM");
+    int kills = argc > 1 ? atoi(argv[1]) : 300 * (factor != NULL && atoi(factor) > 0 ? atoi(factor) : 1), status = -1;
     seed = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : (uint32_t)getpid();
     setvbuf(stdout, NULL, _IOLBF, 0);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
