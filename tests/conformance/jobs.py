@@ -148,7 +148,7 @@ class Job:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def blame(self, status: str, code: int | None) -> None:
-        log = self.log.read_bytes()[-6000:].decode(errors="replace")
+        log = self.log.read_bytes()[-12000:].decode(errors="replace")
         detail = f"{status}, exit code {code}\n{log}"
         name = self.running or ("exit" if self.ended or not self.case.waiting else self.case.waiting[0])
         self.case.results[name] = Result(status, time.monotonic() - self.test_began, detail)

@@ -118,6 +118,13 @@ def report(run: Run) -> str:
     return "\n".join([*lines, summary(run)])
 
 
+def telling_lines(detail: str) -> list[str]:
+    """The end of a traceback; of a process that hung or crashed, where its main thread was."""
+    lines = [line for line in detail.splitlines() if line.strip()]
+    stacks = [number for number, line in enumerate(lines) if "(most recent call first)" in line]
+    return lines[stacks[-1] : stacks[-1] + 8] if stacks else lines[-6:]
+
+
 def as_json(runs: list[Run]) -> str:
     return json.dumps(
         [
