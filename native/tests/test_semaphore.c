@@ -284,6 +284,16 @@ TEST(who_gives_back_anothers_permit_takes_it_off_his_account) {
     CHECK(reap(again) == -SIGKILL && in_ledger(s) == 1 && pn_semaphore_value(s) == 1 && is_sound(s));
 }
 
+TEST(a_permit_given_back_for_another_is_a_dead_ones_first) {
+    pn_semaphore *s = make(4, true);
+    pid_t living = start_holder(2), killed = start_holder(1);
+    kill_and_reap(killed);
+    CHECK(take(PN_NOW) == PN_OK && give() == PN_OK && pn_semaphore_dead_holder(s) != 0);
+    CHECK(give() == PN_OK && pn_semaphore_dead_holder(s) == 0 && in_ledger(s) == 2 && pn_semaphore_value(s) == 2);
+    kill_and_reap(living);
+    CHECK(pn_semaphore_recover(s, pn_self()) == 2 && pn_semaphore_value(s) == 4);
+}
+
 TEST(there_may_be_more_holders_than_rows) {
     enum { HOLDERS = SANITIZED ? 12 : 40 };
     pn_semaphore *s = make(HOLDERS, true);
@@ -422,9 +432,10 @@ TEST(a_sleeper_is_not_forgotten_by_a_giver_who_is_killed) {
     }
 }
 
-TESTS(RUN(permits_are_counted), RUN(a_bounded_one_refuses_a_release_too_many), RUN(a_signal_keeps_no_ledger), RUN(each_release_wakes_one),
-      RUN(no_more_are_inside_than_there_are_permits), RUN(a_signal_interrupts_the_wait), RUN(a_killed_holder_is_told_to_all_who_wait),
-      RUN(recovery_gives_permits_to_those_who_wait), RUN(who_became_holder_later_is_watched_too),
-      RUN(who_exits_takes_its_permits_along_and_is_no_error), RUN(who_gives_back_anothers_permit_takes_it_off_his_account),
-      RUN(there_may_be_more_holders_than_rows), RUN(a_kill_at_any_point_loses_and_makes_no_permit),
-      RUN(a_sleeper_is_not_forgotten_by_a_giver_who_is_killed))
+TESTS(RUN(permits_are_counted), RUN(a_bounded_one_refuses_a_release_too_many), RUN(a_signal_keeps_no_ledger),
+      RUN(each_release_wakes_one), RUN(no_more_are_inside_than_there_are_permits), RUN(a_signal_interrupts_the_wait),
+      RUN(a_killed_holder_is_told_to_all_who_wait), RUN(recovery_gives_permits_to_those_who_wait),
+      RUN(who_became_holder_later_is_watched_too), RUN(who_exits_takes_its_permits_along_and_is_no_error),
+      RUN(who_gives_back_anothers_permit_takes_it_off_his_account),
+      RUN(a_permit_given_back_for_another_is_a_dead_ones_first), RUN(there_may_be_more_holders_than_rows),
+      RUN(a_kill_at_any_point_loses_and_makes_no_permit), RUN(a_sleeper_is_not_forgotten_by_a_giver_who_is_killed))
