@@ -74,6 +74,8 @@ PyMethodDef arena_functions[] = {
 };
 
 /* ── fault points ── */
+_Atomic bool raising_faults;
+
 static PyObject *fault_arm(PyObject *module, PyObject *args, PyObject *kwargs) {
     (void)module;
     static char *names[] = {"name", "action", "skip", NULL};
@@ -84,6 +86,7 @@ static PyObject *fault_arm(PyObject *module, PyObject *args, PyObject *kwargs) {
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "ss|I:fault_arm", names, &name, &action, &skip)) return NULL;
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
         if (strcmp(action, actions[i].name) != 0) continue;
+        if (actions[i].action == PN_FAULT_RAISE) atomic_store(&raising_faults, true);
         pn_code code = pn_fault_arm(name, actions[i].action, skip);
         if (code == PN_OK) Py_RETURN_NONE;
         return PyErr_Format(PyExc_ValueError, "fault point %s cannot be armed: its name is too long, or too many points are armed", name);
@@ -95,6 +98,7 @@ static PyObject *fault_disarm_all(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     pn_fault_disarm_all();
     (void)pn_fault_take_raise();
+    atomic_store(&raising_faults, false);
     Py_RETURN_NONE;
 }
 

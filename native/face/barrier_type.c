@@ -66,9 +66,17 @@ static PyObject *barrier_wait(PyObject *self, PyObject *const *args, Py_ssize_t 
         pn_barrier_##name(BARRIER(self), me);                                   \
         return fault_raised() ? NULL : Py_NewRef(Py_None);                      \
     }
-CHANGE(release)
 CHANGE(abort)
 CHANGE(reset)
+
+static PyObject *barrier_release(PyObject *self, PyObject *unused) {
+    (void)unused;
+    pn_owner me = pn_self();
+    if (me == 0) return raise_no_self();
+    pn_code code = pn_barrier_release(BARRIER(self), me);
+    if (fault_raised()) return NULL;
+    return code == PN_OK ? Py_NewRef(Py_None) : raise_broken(self); /* aborted during the action: nobody was released */
+}
 
 static PyObject *barrier_waiting(PyObject *self, PyObject *unused) {
     (void)unused;
@@ -87,7 +95,7 @@ static PyMethodDef barrier_methods[] = {
     {"arrive", FAST(barrier_arrive), FAST_FLAGS,
      "arrive(timeout=None)\n--\n\n(index, node). Node 0: all have arrived: run the action, then release() or abort(). Else wait(node)."},
     {"wait", FAST(barrier_wait), FAST_FLAGS, "wait(node, timeout=None)\n--\n\nUntil the round is released; raises BrokenBarrierError if it breaks."},
-    {"release", barrier_release, METH_NOARGS, "release()\n--\n\nLet the round go: the last one's call."},
+    {"release", barrier_release, METH_NOARGS, "release()\n--\n\nLet the round go: the last one's call. BrokenBarrierError if it was aborted meanwhile."},
     {"abort", barrier_abort, METH_NOARGS, "abort()\n--\n\nBreak the barrier until reset()."},
     {"reset", barrier_reset, METH_NOARGS, "reset()\n--\n\nWhole and empty again; those who wait get BrokenBarrierError."},
     {"waiting", barrier_waiting, METH_NOARGS, "waiting()\n--\n\nHow many have arrived and wait."},

@@ -183,7 +183,7 @@ static int condition_traverse(PyObject *op, visitproc visit, void *arg) {
     return 0;
 }
 
-static void condition_dealloc(PyObject *op) {
+void condition_dealloc(PyObject *op) {
     PyObject_GC_UnTrack(op);
     Py_CLEAR(SELF(op)->lock);
     object_dealloc(op);

@@ -40,6 +40,8 @@ bool attach_handle(core_state *state, PyObject *handle, pn_kind kind, const char
 /* For a type without arguments: refuses them, unless a subclass has an __init__ of its own that may want them. */
 bool no_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 void object_dealloc(PyObject *self);
+void condition_dealloc(PyObject *self);
+void watcher_dealloc(PyObject *self);
 PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base);
 
 /* ── waits (waits.c) ── */
@@ -81,16 +83,15 @@ PyObject *raise_stale(core_state *state, const char *kind, pn_off offset);
 PyObject *raise_configured(PyObject *exception, PyObject *instead, const char *message); /* message NULL: without */
 PyObject *raise_no_self(void);   /* pn_self() was 0 */
 PyObject *raise_fault(void);
+extern _Atomic bool raising_faults; /* a fault point was armed with 'raise' in this process, and not disarmed: it may have gone off */
 static inline bool fault_raised(void) {
-    if (PN_LIKELY(atomic_load_explicit(&pn_faults_armed, memory_order_relaxed) == 0) || !pn_fault_take_raise()) return false;
+    if (PN_LIKELY(!atomic_load_explicit(&raising_faults, memory_order_relaxed)) || !pn_fault_take_raise()) return false;
     raise_fault();
     return true;
 }
 
 /* Integers of a range, with a sentence that names them. */
 bool parse_uint(PyObject *obj, const char *what, uint64_t max, uint64_t *value);
-
-PyModuleDef *core_definition(void);
 
 /* ── one by file: adds its types or functions to the module; false: an exception is set ── */
 bool add_object_type(PyObject *module, core_state *state);

@@ -126,8 +126,6 @@ static PyModuleDef definition = {
     .m_free = core_free,
 };
 
-PyModuleDef *core_definition(void) { return &definition; }
-
 PyMODINIT_FUNC PyInit__core(void) {
     definition.m_slots = Py_Version >= 0x030D0000 ? slots_313 : Py_Version >= 0x030C0000 ? slots_312 : slots_311;
     return PyModuleDef_Init(&definition);

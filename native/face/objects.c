@@ -4,16 +4,16 @@
 #include <structmember.h>
 
 /* ── making ── */
+/* A class written in Python has another tp_dealloc: asking it for its module would raise, which costs more than all the rest. */
+static bool is_ours(PyTypeObject *type) {
+    if (!(PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE)) return false;
+    void *dealloc = PyType_GetSlot(type, Py_tp_dealloc);
+    return dealloc == (void *)object_dealloc || dealloc == (void *)condition_dealloc || dealloc == (void *)watcher_dealloc;
+}
+
 core_state *state_of_type(PyTypeObject *type) {
-    for (PyTypeObject *t = type; t != NULL; t = (PyTypeObject *)PyType_GetSlot(t, Py_tp_base)) {
-        if (!(PyType_GetFlags(t) & Py_TPFLAGS_HEAPTYPE)) break;
-        PyObject *module = PyType_GetModule(t);
-        if (module == NULL) { /* a class written in Python */
-            PyErr_Clear();
-            continue;
-        }
-        if (PyModule_GetDef(module) == core_definition()) return state_of(module);
-    }
+    for (PyTypeObject *t = type; t != NULL; t = (PyTypeObject *)PyType_GetSlot(t, Py_tp_base))
+        if (is_ours(t)) return (core_state *)PyType_GetModuleState(t);
     PyErr_SetString(PyExc_TypeError, "not a class of procession's native core");
     return NULL;
 }

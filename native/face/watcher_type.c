@@ -254,7 +254,7 @@ static int watcher_traverse(PyObject *self, visitproc visit, void *arg) {
 
 static int watcher_clear(PyObject *self) { return close_watcher(SELF(self)), 0; }
 
-static void watcher_dealloc(PyObject *self) {
+void watcher_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     close_watcher(SELF(self));

@@ -93,6 +93,8 @@ def test_opcodes_in_any_order_are_read_as_pickle_reads_them() -> None:
 
 def compare_with_pickle(message: bytes) -> None:
     """Whatever pickle refuses is refused; whatever it reads, the codec reads the same."""
+    if b"r" in message:  # LONG_BINPUT of a huge number, perhaps: pickle would make a memo of that size, in a minute
+        return
     try:
         expected = pickle.loads(message)
     except Exception:
