@@ -41,16 +41,17 @@ def end_now(code: int) -> NoReturn:
     os._exit(code & 0xFF)
 
 
-def spawn(
-    executable: str, arguments: Sequence[str], passed: Iterable[int], environment: dict[str, str] | None = None
-) -> int:
-    """Start an executable; its process id. It inherits the standard streams and the descriptors `passed`, under the same numbers."""
+def spawn(executable: str, arguments: Sequence[str], passed: Iterable[int], masked: Iterable[int] | None = None) -> int:
+    """Start an executable; its process id. It inherits the standard streams and the descriptors `passed`, under the same numbers.
+
+    `masked` are the signals that it begins with blocked; None: those of this thread.
+    """
     keep = set(passed)
     actions: list[tuple[int, int] | tuple[int, int, int]] = [(os.POSIX_SPAWN_DUP2, fd, fd) for fd in sorted(keep)]
     actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in inheritable() if fd not in keep]
-    return os.posix_spawn(
-        executable, list(arguments), os.environ if environment is None else environment, file_actions=actions
-    )
+    if masked is None:
+        return os.posix_spawn(executable, list(arguments), os.environ, file_actions=actions)
+    return os.posix_spawn(executable, list(arguments), os.environ, file_actions=actions, setsigmask=masked)
 
 
 def spawn_passing(path: str | bytes, args: Sequence[str | bytes], passfds: Iterable[int]) -> int:

@@ -10,7 +10,7 @@ TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["INTERRUPT", "KILL", "TERMINATE", "as_server", "name_of", "restore"]
+__all__ = ["INTERRUPT", "KILL", "TERMINATE", "as_server", "name_of", "restore", "shielded"]
 
 INTERRUPT, KILL, TERMINATE = 2, 9, 15
 
@@ -25,14 +25,23 @@ def name_of(signum: int) -> str | None:
         return None
 
 
+def shielded() -> set[int]:
+    """What a server has to begin with blocked, lest Ctrl-C ends it before it can say `as_server`: this thread's mask and SIGINT."""
+    import signal  # noqa: PLC0415 - as above
+
+    return {*signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.SIGINT}
+
+
 def as_server() -> dict[int, Any]:
     """Let a server survive Ctrl-C, and reap its children itself: what was set before, for `restore` in its children."""
     import signal  # noqa: PLC0415 - as above
 
-    return {
+    before: dict[int, Any] = {
         number: signal.signal(number, wanted)
         for number, wanted in ((signal.SIGINT, signal.SIG_IGN), (signal.SIGCHLD, signal.SIG_DFL))
     }
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return before
 
 
 def restore(before: dict[int, Any]) -> None:

@@ -31,10 +31,12 @@ class Popen(Child):
 
     def _start(self, process_obj: BaseProcess) -> None:
         reserved = closing.open_null()  # so that the new child can be watched even if no descriptor is left
-        parent, inherited = os.getpid(), state.lifeline
+        parent = os.getpid()
         try:
-            _native.before_fork()
-            self.pid = creation.fork()
+            with state.lifeline_lock:  # so that no other thread closes what the child will inherit
+                inherited = state.lifeline
+                _native.before_fork()
+                self.pid = creation.fork()
         finally:
             closing.close_all([reserved])
         if self.pid == 0:

@@ -112,7 +112,7 @@ class ForkServer:
         ours, theirs = packets.pair()
         try:
             command = interpreter.command(DOOR, "main", control=theirs, client=ours, contents=contents)
-            self.pid = creation.spawn(command[0], command, [theirs, ours, contents, arena])
+            self.pid = creation.spawn(command[0], command, [theirs, ours, contents, arena], signals.shielded())
         except BaseException:
             closing.close_all([ours])
             raise
