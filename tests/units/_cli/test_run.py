@@ -1,0 +1,128 @@
+"""`python -m procession` runs programs as Python would, with the name `multiprocessing` ours, in every child too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import multiprocessing, multiprocessing.pool, sys
+
+def report(queue, method):
+    queue.put((method, multiprocessing.get_context.__module__, __name__, sys.argv[1:]))
+
+if __name__ == "__main__":
+    import multiprocessing.connection as connection
+    for method in ("fork", "spawn", "forkserver"):
+        context = multiprocessing.get_context(method)
+        queue = context.Queue()
+        process = context.Process(target=report, args=(queue, method))
+        process.start()
+        print(*queue.get(timeout=30))
+        process.join()
+    print(multiprocessing.__name__, connection.__name__, sys.modules["__main__"].__name__)
+    sys.exit(int(sys.argv[1]))
+"""
+EXPECTED = ["fork", "spawn", "forkserver"]
+
+
+def run(*arguments: str, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=60, cwd=cwd, input=stdin, check=False
+    )
+
+
+def check(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 7, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == EXPECTED, done.stdout
+    assert all("procession._context" in line and "['7', 'more']" in line for line in lines[:3]), done.stdout
+    assert lines[3] == "procession procession.connection __main__"
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_a_script_runs_unmodified(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    check(run("-m", "procession", "program.py", "7", "more", cwd=tmp_path))
+
+
+@pytest.mark.slow
+def test_a_module_of_a_package_runs_unmodified(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(PROGRAM)
+    check(run("-m", "procession", "-m", "package", "7", "more", cwd=tmp_path))
+
+
+@pytest.mark.slow
+def test_a_directory_and_a_zip_file_run_unmodified(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "__main__.py").write_text(PROGRAM)
+    check(run("-m", "procession", "folder", "7", "more", cwd=tmp_path))
+    with zipfile.ZipFile(tmp_path / "program.zip", "w") as archive:
+        archive.writestr("__main__.py", PROGRAM)
+    check(run("-m", "procession", "program.zip", "7", "more", cwd=tmp_path))
+
+
+@pytest.mark.slow
+def test_source_text_runs_and_its_children_install_too(tmp_path: Path) -> None:
+    code = (
+        "import multiprocessing as mp\n"
+        "p = mp.get_context('spawn').Pool(2)\n"
+        "print(p.map(abs, [-1, -2]), mp.__name__, p.apply(eval, (\"__import__('multiprocessing').__name__\",)))\n"
+        "p.close(); p.join()\n"
+    )
+    done = run("-m", "procession", "-c", code, cwd=tmp_path)
+    assert (done.stdout, done.stderr, done.returncode) == ("[1, 2] procession procession\n", "", 0)
+
+
+def test_install_says_when_it_comes_too_late(tmp_path: Path) -> None:
+    done = run("-c", "import multiprocessing, procession; procession.install()", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "came too late" in done.stderr
+    assert "python -m procession PROGRAM" in done.stderr
+
+
+def test_install_is_idempotent_and_serves_submodules(tmp_path: Path) -> None:
+    code = (
+        "import procession; procession.install(); procession.install()\n"
+        "import multiprocessing.queues as q, multiprocessing as mp, sys\n"
+        "from multiprocessing import *\n"
+        "print(q.__name__, mp.queues is q, Lock is mp.Lock, sys.modules['multiprocessing.queues'] is q)\n"
+        "import multiprocessing.nothing\n"
+    )
+    done = run("-c", code, cwd=tmp_path)
+    assert done.stdout == "procession.queues True True True\n"
+    assert "ModuleNotFoundError: procession has no module 'procession.nothing'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "usage: python -m procession"),
+        (["-m"], "usage: python -m procession"),
+        (["--nonsense"], "unknown option --nonsense"),
+        (["missing.py"], "can't open file 'missing.py'"),
+    ],
+)
+def test_a_wrong_command_line_is_told(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = run("-m", "procession", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_the_standard_library_is_never_imported(tmp_path: Path) -> None:
+    code = (
+        "import procession as mp, sys\n"
+        "mp.Lock(); mp.Queue(); mp.Event(); mp.Value('i'); mp.Pool\n"
+        "import procession.managers, procession.connection\n"
+        "print([name for name in sys.modules if 'multiprocessing' in name or name in ('_posixshmem', '_multiprocessing')])\n"
+    )
+    assert run("-c", code, cwd=tmp_path).stdout == "[]\n"
