@@ -6,7 +6,7 @@ negative means 0). Objects are *handles* over the arena: `handle` is (offset, ge
 A handle of another program's arena, or of an object that is gone, raises `StaleHandle` (set by `configure`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol, Self, final
 
 class Buffer(Protocol):
@@ -134,7 +134,7 @@ class Barrier(Object):
     def arrive(self, timeout: float | None = None) -> tuple[int, int]: ...
     #   (index, node); node 0: the caller is the last: run the action, then release() or abort()
     def wait(self, node: int, timeout: float | None = None) -> None: ...  # raises broken_barrier
-    def release(self) -> None: ...
+    def release(self) -> None: ...  # raises broken_barrier if it was aborted meanwhile
     def abort(self) -> None: ...
     def reset(self) -> None: ...
     def waiting(self) -> int: ...
@@ -204,9 +204,10 @@ class Watcher:
     """Lets a thread that sleeps in poll() also wait for shared objects: a descriptor that becomes readable when one of them may be ready.
 
     One native thread per watch that sleeps on the objects' words (futex_waitv) and then signals the descriptor; cancelled by close().
+    A semaphore is looked at every 10 ms. An object is also ready if waiting for it would raise (its holder is dead, it was shut down).
     """
 
-    def __new__(cls, objects: Sequence[Queue | Event | Semaphore | Lock]) -> Self: ...
+    def __new__(cls, objects: Iterable[Queue | Event | Semaphore | Lock | RLock]) -> Self: ...
     def fileno(self) -> int: ...
     def close(self) -> None: ...
 
