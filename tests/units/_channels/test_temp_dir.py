@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from procession._channels.temp_dir import get_temp_dir
 from tests.units._channels.forked import child
 
@@ -37,6 +39,7 @@ def test_the_directory_is_private_and_the_same_for_forked_children() -> None:
     assert os.path.isdir(path)
 
 
+@pytest.mark.slow
 def test_the_directory_of_a_killed_process_is_removed_by_the_next_one(tmp_path: Any) -> None:
     with run(PRINTS + "input()", tmp_path) as alive, run(PRINTS + "input()", tmp_path) as killed:
         assert alive.stdout
