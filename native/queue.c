@@ -244,6 +244,7 @@ static void commit_get(reader *r, uint64_t head, pn_claim *claim) {
 static pn_code take_outside(reader *r, uint64_t head, const pn_record *record, pn_claim *claim) {
     pn_outside reference;
     memcpy(&reference, record + 1, sizeof reference);
+    if (PN_UNLIKELY(!pn_queue_owns(r->q, reference.buffer, reference.generation))) return PN_CORRUPT;
     pn_code code = pn_buffer_expect(r->me, reference.buffer, reference.generation);
     if (code != PN_OK) return code;
     r->messages[0] = (pn_message){pn_buffer_bytes(reference.buffer), reference.size, record->tag & ~PN_TAG_OUTSIDE, record->sequence, reference.buffer};

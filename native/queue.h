@@ -82,7 +82,7 @@ typedef struct pn_message { const void *bytes; uint64_t size; uint32_t tag; uint
  * put: OK: all; else FULL, SHUT_DOWN, NOMEM, TOO_BIG and *done says how many of them (the first ones) were put all the same. Each message is
  * committed by itself; a batch of less than PN_VISIT bytes is contiguous. */
 pn_code pn_queue_try_put(pn_queue *q, pn_owner me, const pn_message *messages, uint32_t count, uint32_t *done);
-/* get: OK (*done >= 1), EMPTY, SHUT_DOWN (and empty), NOMEM. Copies up to `count` messages out into `scratch` (grown by the core with realloc, outside
+/* get: OK (*done >= 1), EMPTY, SHUT_DOWN (and empty), NOMEM, CORRUPT. Copies up to `count` messages out into `scratch` (grown by the core with realloc, outside
  * of the section; per thread in the face): messages[i].bytes points into it. A message with a buffer of its own comes alone, uncopied. `claim`, if not
  * NULL, is stored before the commit: (first sequence, how many): the record of what this process has taken; it must lie in the arena. */
 typedef struct pn_scratch { void *bytes; uint64_t size; } pn_scratch;

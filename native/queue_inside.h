@@ -41,6 +41,8 @@ static inline void pn_queue_enter_get(pn_queue *q, pn_owner me) {
 }
 /* queue.c, in the consumers' section: head is at a JUMP; the segment is left behind and freed. */
 void pn_queue_cross(pn_queue *q, uint64_t head);
+/* queue_repair.c: this very buffer is there, and is the queue's. */
+bool pn_queue_owns(const pn_queue *q, pn_off buffer, uint32_t generation);
 /* queue_repair.c: the constructor of queue.c registers it. */
 void pn_queue_destroy(pn_off queue);
 

@@ -6,15 +6,15 @@
 
 #include <string.h>
 
-static bool is_same_buffer(pn_off buffer, uint32_t generation) {
+bool pn_queue_owns(const pn_queue *q, pn_off buffer, uint32_t generation) {
     const pn_block *block = pn_at(buffer); /* SAFETY: it was a buffer once, and blocks stay blocks */
-    return atomic_load(&block->generation) == generation && atomic_load(&block->kind) == PN_KIND_BUFFER;
+    if (atomic_load(&block->generation) != generation || atomic_load(&block->kind) != PN_KIND_BUFFER) return false;
+    return pn_load(&((const pn_buffer *)block)->owner) == pn_offset_of(q);
 }
 
-/* The queue's own, under that name. What still or again belongs to a process is swept with it. */
+/* What still or again belongs to a process is swept with it. */
 static void free_if_mine(const pn_queue *q, _Atomic pn_off *word, uint32_t generation) {
-    pn_off buffer = pn_load(word);
-    if (is_same_buffer(buffer, generation) && pn_load(&((pn_buffer *)pn_at(buffer))->owner) == pn_offset_of(q)) pn_heap_free(word);
+    if (pn_queue_owns(q, pn_load(word), generation)) pn_heap_free(word);
     else pn_store(word, 0);
 }
 
