@@ -74,17 +74,9 @@ __all__ = [
 del TYPE_CHECKING  # `dir()` shows the API
 
 _DOORS = (
-    "connection",
-    "context",
-    "managers",
-    "pool",
-    "process",
-    "queues",
-    "reduction",
-    "shared_memory",
-    "sharedctypes",
-    "synchronize",
-)
+    "connection", "context", "managers", "pool", "process", "queues", "reduction", "shared_memory", "sharedctypes", "synchronize",
+    "util",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
