@@ -50,7 +50,7 @@ class Runtime:
         self.forkserver: Any = None
         self.lifeline: tuple[int, int] | None = None  # descriptors that tie daemonic children to this process
         self.lifeline_users = 0  # daemonic children that may need it
-        self.lifeline_lock = threading.Lock()
+        self.lifeline_lock = threading.RLock()  # a signal handler may start a process, too
         self.received: list[int] = []  # descriptors that the fork server was given for this process
         self.sharer: Any = None  # the thread that hands descriptors to other processes
         self.logger: Any = None

@@ -17,7 +17,8 @@ __all__ = ["close_all", "close_all_except", "open_null"]
 def close_all(fds: Iterable[int]) -> None:
     """Close each; those that are closed already are no error."""
     for fd in fds:
-        os.closerange(fd, fd + 1)
+        if fd >= 0:  # closerange takes an empty range that begins or ends below 1 for everything
+            os.closerange(fd, fd + 1)
 
 
 def close_all_except(fds: Iterable[int]) -> None:
@@ -25,7 +26,8 @@ def close_all_except(fds: Iterable[int]) -> None:
     kept = sorted({-1, *fds})
     limit = os.sysconf("SC_OPEN_MAX")
     for low, high in zip(kept, [*kept[1:], max(limit, kept[-1] + 1)], strict=True):
-        os.closerange(low + 1, high)
+        if low + 1 < high:  # as above
+            os.closerange(low + 1, high)
 
 
 def open_null() -> int:

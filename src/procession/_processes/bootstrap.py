@@ -25,7 +25,20 @@ if TYPE_CHECKING:
 
     from procession._processes.process import BaseProcess
 
-__all__ = ["begin", "end_forked", "exit_code_of", "leave_parent", "live", "replace_stdin"]
+__all__ = ["begin", "end_forked", "exit_code_of", "fork", "leave_parent", "live", "replace_stdin"]
+
+
+def fork() -> int:
+    """Fork, and tell the core: 0 in the child, its process id in the parent."""
+    _native.before_fork()
+    try:
+        pid = creation.fork()
+    except OSError:
+        _native.after_fork(0)
+        raise
+    if pid != 0:
+        _native.after_fork(pid)
+    return pid
 
 
 def leave_parent() -> None:

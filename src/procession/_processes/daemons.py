@@ -37,7 +37,7 @@ def release_lifeline() -> None:
 
 def _forget_lifeline() -> None:
     """In any forked child: were the writing end not closed here, the parent's death would not be seen."""
-    state.lifeline_lock = threading.Lock()
+    state.lifeline_lock = threading.RLock()
     state.lifeline_users = 0
     if state.lifeline is not None:
         closing.close_all(state.lifeline[1:])

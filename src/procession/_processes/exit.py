@@ -25,9 +25,11 @@ def end_process() -> None:
     if not state.exiting:
         state.exiting = True
         logs.info("process shutting down")
-    finalize(0)
-    end_children()
-    finalize(None)
+    try:
+        finalize(0)
+        end_children()
+    finally:  # also if somebody lost patience, and pressed Ctrl-C
+        finalize(None)
 
 
 def end_children() -> None:

@@ -48,9 +48,11 @@ class Child:
         self.returncode: int | None = None
         self._said = Conversation(Stage.BORN)
         self._creator = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may ask, too
+        self._listening = False
         ending.flush_standard_streams()
         _native.arena_open()
+        _native.process_register(state.current.name)
         self._lifeline = daemons.hold_lifeline() if process_obj.daemon else -1
         try:
             self._start(process_obj)
@@ -147,6 +149,8 @@ class Child:
             self._end(code)
 
     def _end(self, code: int) -> None:
+        if self.returncode is not None:  # a signal handler was faster
+            return
         self.returncode = code
         self._let_lifeline_go()
         failure = self._said.failure
@@ -156,6 +160,15 @@ class Child:
 
     def _listen(self) -> None:
         """With the lock held: take in what it has said. Never blocks."""
+        if self._listening:  # this is a signal handler, within the same
+            return
+        self._listening = True
+        try:
+            self._hear()
+        finally:
+            self._listening = False
+
+    def _hear(self) -> None:
         while self._report >= 0 and pidfd.wait_readable((self._report,), 0):
             received = os.read(self._report, 1 << 16)
             self._said.feed(received)

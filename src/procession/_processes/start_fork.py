@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 
-from procession import _native
 from procession._os import closing, creation, pidfd
 from procession._processes import bootstrap, daemons
 from procession._processes.reaper import Child
@@ -35,8 +34,7 @@ class Popen(Child):
         try:
             with state.lifeline_lock:  # so that no other thread closes what the child will inherit
                 inherited = state.lifeline
-                _native.before_fork()
-                self.pid = creation.fork()
+                self.pid = bootstrap.fork()
         finally:
             closing.close_all([reserved])
         if self.pid == 0:

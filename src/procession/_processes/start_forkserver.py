@@ -45,12 +45,12 @@ class ForkServer:
         self.on_error = "ignore"
         self._control = control
         self._sentinel = -1  # only where this process started the server
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may start a process, too
         register_after_fork(self, ForkServer._leave_parent)
 
     def _leave_parent(self) -> None:
         """In a forked child: the server is no child of this process, but the socket is as good as the parent's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         closing.close_all([self._sentinel] if self._sentinel >= 0 else [])
         self._sentinel = -1
 
@@ -64,7 +64,10 @@ class ForkServer:
 
     def ask(self, descriptors: list[int]) -> None:
         """Have a child forked. ConnectionError if the server has died."""
-        packets.send(self._control, b"fork", descriptors)
+        with self._lock:
+            if self._control < 0:
+                raise ConnectionResetError("the fork server was stopped")
+            packets.send(self._control, b"fork", descriptors)
 
     def stop(self) -> None:
         """End the server. Its children go on; the next start starts another server."""

@@ -96,8 +96,7 @@ class Zygote:
             return
         channel = descriptors[0]
         try:
-            _native.before_fork()
-            pid = creation.fork()
+            pid = bootstrap.fork()
         except OSError as error:
             tell(channel, frame(Word.REFUSED, str(error.errno)))
             closing.close_all(descriptors)
