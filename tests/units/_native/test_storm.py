@@ -14,7 +14,7 @@ from procession.errors import OwnerDied
 from tests.units._native.children import Child
 
 MESSAGES = 4_000_000
-KILLS = 200
+KILLS = 2000
 
 
 class Storm:
