@@ -27,6 +27,8 @@ are the only ones. Not here: the log (`log.py`); here a message is one step of a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .machine import Model, Program, Status, Step, Turn, View
 
 REGISTERS = ("puts", "gets", "sent", "producers", "next", "there", "taken", "key", "registered", "seen")
@@ -189,7 +191,7 @@ def eventcount_model(name: str, *programs: Program, broken: dict[str, Step] | No
     return Model(
         name=name,
         steps=STEPS | (broken or {}),
-        programs=tuple(Program(one.entry, one.stack, {"producers": producers, **one.registers}) for one in programs),
+        programs=tuple(replace(one, registers={"producers": producers, **one.registers}) for one in programs),
         words={"eventcount": 0, "taken": 0} | {f"sent[{one}]": 0 for one in range(producers)},
         registers=REGISTERS,
         judged=("producers", "registered"),

@@ -15,10 +15,13 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 
-from .machine import BrokenInvariant, Machine, Model, Process, Status, nobody_may
+from .machine import BrokenInvariant, Machine, Model, Process, Status, no_complaint, nobody_may
 from .moves import Move, Scheduler, State, States
 
 MOST_STATES = 1_000_000  # some 500 bytes each; a model that needs more is too big to be understood, too
+
+
+UNDER_WAY = (Status.JOINING, Status.DYING, Status.MARKED)
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,12 @@ class _Exploration:
         self.model = states.machine.model
         self.scheduler = scheduler
         self.first = states.state(states.machine.first_words, states.machine.first_processes(), kills)
+        programs = enumerate(self.model.programs)
+        self.may_stand_still = {me for me, program in programs if program.last or program.after is not None}
         self.numbers: dict[State, int] = {self.first: 0}
         self.found: list[State] = [self.first]
         self.parents = array("l", [-1])
+        self.ends = bytearray()  # 1 for each accepted end, in the order of `found`
         self.sources = array("l")  # of all moves but deaths
         self.targets = array("l")
         self.deaths: set[tuple[int, str]] = set()  # the state after it, the step before it
@@ -87,7 +93,8 @@ class _Exploration:
 
     def _expand(self, current: int) -> None:
         state = self.found[current]
-        _require(self.model.check(self.states.view(state)))
+        if self.model.check is not no_complaint:
+            _require(self.model.check(self.states.view(state)))
         for move in self.scheduler.moves(state):
             target = self._number(move, current)
             if move.is_death:
@@ -95,7 +102,8 @@ class _Exploration:
             else:
                 self.sources.append(current)
                 self.targets.append(target)
-        if self._is_end(state):
+        self.ends.append(self._is_end(state))
+        if self.ends[current]:
             _require(self.model.check_end(self.states.view(state)))
 
     def _number(self, move: Move, parent: int) -> int:
@@ -110,20 +118,19 @@ class _Exploration:
     # -- judging ------------------------------------------------------------------------------------------------
 
     def _is_end(self, state: State) -> bool:
-        """Everybody is finished, dead, or asleep with good reason; an auditor may wait for such a sleeper."""
-        processes = self.states.processes(state)
-        if any(process.status in (Status.JOINING, Status.DYING, Status.MARKED) for process in processes):
+        """Everybody is finished, dead, or asleep with good reason; who has not started need not."""
+        statuses = [self.states.statuses[number] for number in state[1:-1]]
+        waiting = [me for me, status in enumerate(statuses) if status == Status.READY]
+        if any(status in UNDER_WAY for status in statuses) or not self.may_stand_still.issuperset(waiting):
             return False
         view = self.states.view(state)
-        for me, process in enumerate(processes):
-            if process.status == Status.READY and self.scheduler.has_started(me, processes):
-                return False
-            if process.status == Status.ASLEEP and self.model.complain_of_sleeper(view, me) is not None:
-                return False
-        return True
+        if any(self.scheduler.has_started(me, view.processes) for me in waiting):
+            return False
+        asleep = (me for me, status in enumerate(statuses) if status == Status.ASLEEP)
+        return all(self.model.complain_of_sleeper(view, me) is None for me in asleep)
 
     def _judge_hangs(self) -> Report:
-        hopeful = bytearray(self._is_end(state) for state in self.found)
+        hopeful = bytearray(self.ends)
         self._spread_backwards(hopeful)
         hung = [number for number, hope in enumerate(hopeful) if not hope]
         if not hung:

@@ -42,7 +42,7 @@ from .log_words import (
     start_of,
 )
 from .machine import Step, Turn
-from .owner_lock import RECOVERED, SECTION, acquire, release
+from .section import RECOVERED, SECTION, enter, leave
 
 # -- put --------------------------------------------------------------------------------------------------------
 
@@ -99,15 +99,15 @@ def put_tail(t: Turn) -> str:
     """Derived."""
     t.store_release("tail", t.r["place"] + 1)
     t.r.update(place=0, sequence=0)
-    return release(t, PRODUCERS, then="queue.put.return")
+    return leave(t, PRODUCERS, then="queue.put.return")
 
 
 def put_return(t: Turn) -> str:
     """Put has returned: from now on the message must not be lost."""
     t.r.update(put=t.r["put"] + 1, puts=t.r["puts"] - 1, section=0)
     if t.r["puts"]:
-        return acquire(t, PRODUCERS, then="queue.put.entered")
-    return acquire(t, CONSUMERS, then="queue.get.entered") if t.r["gets"] else t.back()
+        return enter(t, PRODUCERS, then="queue.put.entered")
+    return enter(t, CONSUMERS, then="queue.get.entered") if t.r["gets"] else t.back()
 
 
 # -- growing ----------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def get_length(t: Turn) -> str:
     t.require(length < STRANGE, "a segment is read after it was freed")
     if length % 4 == EMPTY:
         t.r.update(place=0, gets=1 if t.r["audits"] else t.r["gets"])
-        return release(t, CONSUMERS, then="queue.get.return")
+        return leave(t, CONSUMERS, then="queue.get.return")
     t.r["sequence"] = length // 4
     return "queue.get.copy" if length % 4 == RECORD else "queue.cross.next"
 
@@ -219,7 +219,7 @@ def get_head(t: Turn) -> str:
     """The commit of a get: the message is in this consumer's hand, and nowhere else."""
     t.store_release("head", t.r["place"] + 1)
     t.r.update(hand=t.r["message"], message=0, place=0, sequence=0)
-    return release(t, CONSUMERS, then="queue.get.return")
+    return leave(t, CONSUMERS, then="queue.get.return")
 
 
 def get_return(t: Turn) -> str:
@@ -227,7 +227,7 @@ def get_return(t: Turn) -> str:
     got = 100 * t.r["got"] + t.r["hand"] if t.r["hand"] else t.r["got"]
     t.r.update(got=got, hand=0, sequence=0, section=0)
     t.r["gets"] -= 1
-    return acquire(t, CONSUMERS, then="queue.get.entered") if t.r["gets"] else t.back()
+    return enter(t, CONSUMERS, then="queue.get.entered") if t.r["gets"] else t.back()
 
 
 def cross_next(t: Turn) -> str:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .log import STEPS
 from .log_words import CONSUMERS, EMPTY, REGISTERS, STRANGE, message
 from .machine import Model, Program, Step, View
-from .owner_lock import HOLDERS, LOCKS
+from .section import ENTER, HOLDERS, LOCKS
 
 
 def producer(puts: int = 1, *, mortal: bool = True) -> Program:
     """Puts so many messages."""
-    return Program("section.enter.cas", ("queue.put.entered",), {"puts": puts}, mortal=mortal)
+    return Program(ENTER, ("queue.put.entered",), {"puts": puts}, mortal=mortal)
 
 
 def consumer(gets: int = 1, *, mortal: bool = True) -> Program:
     """Tries so many gets; a log without a message is no reason to wait here."""
-    return Program("section.enter.cas", ("queue.get.entered",), {"lock": CONSUMERS, "gets": gets}, mortal=mortal)
+    return Program(ENTER, ("queue.get.entered",), {"lock": CONSUMERS, "gets": gets}, mortal=mortal)
 
 
 def auditor() -> Program:
     """When all others are gone: puts a message, and gets all that is there."""
     registers = {"puts": 1, "gets": 99, "audits": 1}
-    return Program("section.enter.cas", ("queue.put.entered",), registers, mortal=False, last=True)
+    return Program(ENTER, ("queue.put.entered",), registers, mortal=False, last=True)
 
 
 def log_model(
@@ -38,9 +40,7 @@ def log_model(
     return Model(
         name=name,
         steps=STEPS | (broken or {}),
-        programs=tuple(
-            Program(one.entry, one.stack, {**shape, **one.registers}, one.mortal, one.last) for one in programs
-        ),
+        programs=tuple(replace(one, registers={**shape, **one.registers}) for one in programs),
         words=words,
         facts=HOLDERS | {f"used[{segment}]": int(segment == 1) for segment in range(1, segments + 1)},
         registers=REGISTERS,

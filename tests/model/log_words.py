@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .machine import Turn
-from .owner_lock import REGISTERS as SECTION_REGISTERS
+from .section import REGISTERS as SECTION_REGISTERS
 
 PRODUCERS, CONSUMERS = 0, 1  # the two sections
 EMPTY, RECORD, JUMP = 0, 1, 2  # a length word is one of these + 4 * sequence number

@@ -12,7 +12,7 @@ Not here: the order in which things happen (`explorer.py`); reordered loads, whi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -34,8 +34,8 @@ class BrokenInvariant(Exception):
     """A step saw what its protocol promises never to show."""
 
 
-class _BufferInTheWay(Exception):
-    """The step has to wait until the process's own stores have left its buffer."""
+class _NotYet(Exception):
+    """The step cannot be taken now: its own stores must leave the buffer first, or somebody else must act."""
 
 
 class Status(IntEnum):
@@ -96,6 +96,12 @@ class Program:
     registers: Mapping[str, int] = field(default_factory=dict)
     mortal: bool = True
     last: bool = False  # starts when all others are finished or dead: an auditor
+    after: int | None = None  # starts after this one has: for programs that are alike, any order will do
+
+
+def alike(*programs: Program) -> tuple[Program, ...]:
+    """Programs that differ in nothing: it is enough that they start in this order."""
+    return tuple(replace(program, after=number - 1 if number else None) for number, program in enumerate(programs))
 
 
 def nobody_may(_view: View, _me: int) -> str | None:
@@ -114,9 +120,10 @@ class Model:
 
     `words` are shared words and their first values; `life[i]` of every process is added. `facts` are words of the
     checks alone: no step may decide by them. `guarded` names words, each with the fact that names its holder (1 + the
-    process): whoever else touches them breaks an invariant, and so the explorer may leave schedules out. `check` looks
-    at every state, `check_end` at every state in which all are finished, dead or rightly asleep; both return a
-    complaint or None. `complain_of_sleeper` is asked at the end about each sleeper.
+    process): whoever else touches them breaks an invariant, and so the explorer may leave schedules out. `stable`
+    words may be read and slept on by all, but only the holder may write them. `check` looks at every state,
+    `check_end` at every state in which all are finished, dead or rightly asleep; both return a complaint or None.
+    `complain_of_sleeper` is asked at the end about each sleeper.
     """
 
     name: str
@@ -125,6 +132,7 @@ class Model:
     words: Mapping[str, int]
     facts: Mapping[str, int] = field(default_factory=dict)
     guarded: Mapping[str, str] = field(default_factory=dict)
+    stable: Mapping[str, str] = field(default_factory=dict)
     registers: tuple[str, ...] = ()
     judged: tuple[str, ...] = ()  # the registers that the checks read
     check: Callable[[View], str | None] = no_complaint
@@ -144,6 +152,7 @@ class Machine:
         self.place = {name: number for number, name in enumerate(self.names)}
         self.facts = frozenset(self.place[name] for name in model.facts)
         self.guards = {self.place[word]: self.place[fact] for word, fact in model.guarded.items()}
+        self.stable = {self.place[word]: self.place[fact] for word, fact in model.stable.items()}
         self.life = tuple(self.place[name] for name in life)
         self.first_words: Words = tuple(first.values())
         self.register_place = {name: number for number, name in enumerate(model.registers)}
@@ -163,7 +172,7 @@ class Machine:
         return tuple(program.registers.get(name, 0) for name in self.model.registers)
 
     def turns(self, me: int, words: Words, processes: Processes) -> list[Turn]:
-        """Every outcome of the next step of process `me`; none while its buffer is in the way."""
+        """Every outcome of the next step of process `me`; none if it cannot be taken now."""
         step = self.model.steps.get(processes[me].step)
         if step is None:
             raise ModelError(f"{self.model.name}: no step is named {processes[me].step!r}")
@@ -172,7 +181,7 @@ class Machine:
             turn = Turn(self, me, words, processes, untried.pop())
             try:
                 turn.run(step)
-            except _BufferInTheWay:
+            except _NotYet:
                 return []
             outcomes.append(turn)
             untried.extend(turn.untried())
@@ -211,7 +220,7 @@ class Turn:
 
     def load(self, word: str) -> int:
         """The word's value; a process sees its own buffered stores."""
-        place = self._access(word)
+        place = self._access(word, writes=False)
         for store in reversed(self._buffer):
             if store.word == place:
                 return store.value
@@ -275,7 +284,8 @@ class Turn:
     def wake(self, word: str, count: int) -> None:
         """FUTEX_WAKE: up to `count` of those registered on the word, any of them."""
         self._drained()
-        place = self._access(word)
+        self.is_quiet = False
+        place = self._access(word, writes=False)
         self.called_wake = True
         sleepers = [
             pid
@@ -294,6 +304,18 @@ class Turn:
         self._joining = tuple(Wait(self._machine.place[word], expected, unit) for word, expected in waits)
         self._on_timeout = on_timeout
         return then
+
+    # -- in place of whole protocols that have been explored by themselves ----------------------------------------
+
+    def peek(self, word: str) -> int:
+        """A word's value, without an access: for a step that stands for several."""
+        return self.words[self._machine.place[word]]
+
+    def wait_until(self, holds: bool) -> None:
+        """The step can be taken only in states in which this holds."""
+        self.is_quiet = False
+        if not holds:
+            raise _NotYet
 
     # -- control ------------------------------------------------------------------------------------------------
 
@@ -365,18 +387,19 @@ class Turn:
         process = process._replace(joining=self._joining, then=following, on_timeout=self._on_timeout)
         return join_queue(process, self.words)
 
-    def _access(self, word: str) -> int:
-        place = self._machine.place.get(word)
+    def _access(self, word: str, *, writes: bool = True) -> int:
+        machine = self._machine
+        place = machine.place.get(word)
         if place is None:
             raise BrokenInvariant(f"P{self.me} in {self._processes[self.me].step}: there is no word {word}")
-        if place in self._machine.facts:
+        if place in machine.facts:
             raise ModelError(f"{word!r} is a fact, not a shared word")
         self._accesses += 1
-        guard = self._machine.guards.get(place)
-        if guard is None:
-            self.is_quiet = False
-        else:
-            self.require(self.words[guard] == self.me + 1, f"touches {word} without holding what guards it")
+        stable = machine.stable.get(place)
+        guard = machine.guards.get(place, stable)
+        holds = guard is not None and self.words[guard] == self.me + 1
+        self.require(holds or guard is None or (stable is not None and not writes), f"touches {word}, unguarded")
+        self.is_quiet &= holds and (stable is None or not writes)
         return place
 
     def _fact_place(self, name: str) -> int:
@@ -387,7 +410,7 @@ class Turn:
 
     def _drained(self) -> None:
         if self._buffer:
-            raise _BufferInTheWay
+            raise _NotYet
 
     def _buffered(self, word: str, value: int, *, release: bool) -> None:
         place = self._access(word)
@@ -433,9 +456,14 @@ def join_queue(process: Process, words: list[int] | Words) -> Process:
 
 def awake(process: Process) -> Process:
     """Off every queue and ready to go on."""
-    return Process(Status.READY, process.then, process.stack, process.registers)
+    return _gone_on(process, process.then)
 
 
 def timed_out(process: Process) -> Process:
     """Off every queue by its own deadline: no wake has reached it."""
-    return Process(Status.READY, process.on_timeout, process.stack, process.registers)
+    return _gone_on(process, process.on_timeout)
+
+
+def _gone_on(process: Process, step: str) -> Process:
+    status = Status.FINISHED if step == FINISHED_STEP else Status.READY
+    return Process(status, step, process.stack, process.registers)

@@ -13,6 +13,7 @@ Not here: which states were visited, and whether they are good (`explorer.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import IntEnum
 from typing import NamedTuple
 
 from .machine import (
@@ -44,11 +45,20 @@ class Move(NamedTuple):
     is_death: bool = False
 
 
+class Alone(IntEnum):
+    """Whether the others may stand still while a process makes its step."""
+
+    NEVER = 0
+    IF_IT_CANNOT_DIE = 1  # quiet, but it writes: its death would show how far it had got
+    ALWAYS = 2
+
+
 class Outcome(NamedTuple):
-    """What a step that wakes nobody does, whatever the others are doing."""
+    """What a death, or a step that wakes nobody, does whatever the others are doing."""
 
     words: int
     process: int
+    what: str = ""
 
 
 class States:
@@ -60,6 +70,7 @@ class States:
         self._process_numbers: dict[Process, int] = {}
         self._words: list[Words] = []
         self._processes: list[Process] = []
+        self.statuses: list[Status] = []
 
     def state(self, words: Words, processes: Processes, kills: int) -> State:
         """The tuple of numbers."""
@@ -77,6 +88,7 @@ class States:
         number = self._process_numbers.setdefault(process, len(self._processes))
         if number == len(self._processes):
             self._processes.append(process)
+            self.statuses.append(process.status)
         return number
 
     def words(self, state: State) -> Words:
@@ -102,8 +114,10 @@ class Scheduler:
         self.backstop = backstop
         self.every_order = every_order
         self.steps_run: set[str] = set()
+        self._first = self.machine.first_processes()
         self._outcomes: dict[tuple[int, int, int], list[Outcome]] = {}
-        self._quiet: dict[tuple[int, int, int], bool] = {}  # of outcomes: True even while it may be killed
+        self._alone: dict[tuple[int, int, int], Alone] = {}
+        self._deaths: dict[tuple[int, int, int], Outcome] = {}
         self._waking: set[tuple[int, int, int]] = set()
 
     def moves(self, state: State) -> Iterator[Move]:
@@ -111,19 +125,20 @@ class Scheduler:
         words, processes, kills = self.states.words(state), self.states.processes(state), state[-1]
         if not self.every_order:
             for me, process in enumerate(processes):
-                if process.status == Status.READY and self._goes_alone(me, state, processes):
+                if process.status == Status.READY and self._goes_alone(me, state, words, processes):
                     yield from self._steps(me, state, words, processes)
                     return
         for me in range(len(processes)):
             yield from self._moves_of(me, state, words, processes)
             if kills and self.may_die(me, processes):
-                yield self._death(me, state, words, processes)
+                yield self._death(me, state, words, processes[me])
 
     def has_started(self, me: int, processes: Processes) -> bool:
-        """An auditor starts when all others are finished or dead."""
-        if not self.machine.model.programs[me].last:
-            return True
-        return all(other.status in GONE for pid, other in enumerate(processes) if pid != me)
+        """An auditor starts when all others are finished or dead; who stands behind another, after that one."""
+        program = self.machine.model.programs[me]
+        if program.last:
+            return all(other.status in GONE for pid, other in enumerate(processes) if pid != me)
+        return program.after is None or processes[program.after] != self._first[program.after]
 
     def may_die(self, me: int, processes: Processes) -> bool:
         """Whoever is mortal and not dead; also after the last step."""
@@ -169,14 +184,16 @@ class Scheduler:
         if known is not None or key in self._waking:
             return known
         turns = self.machine.turns(me, words, processes)
+        self._alone[key] = Alone.NEVER
         if any(turn.called_wake for turn in turns):
             self._waking.add(key)
             return None
-        self._quiet[key] = bool(turns) and all(self._is_quiet(turn, processes[me]) for turn in turns)
-        known = [
-            Outcome(self.states.of_words(tuple(turn.words)), self.states.of_process(turn.process)) for turn in turns
-        ]
+        of_words, of_process = self.states.of_words, self.states.of_process
+        known = [Outcome(of_words(tuple(turn.words)), of_process(turn.process)) for turn in turns]
         self._outcomes[key] = known
+        if turns and all(self._is_quiet(turn, processes[me]) for turn in turns):
+            writes = any(outcome.words != state[0] for outcome in known)
+            self._alone[key] = Alone.IF_IT_CANNOT_DIE if writes else Alone.ALWAYS
         return known
 
     def _is_quiet(self, turn: Turn, before: Process) -> bool:
@@ -184,14 +201,15 @@ class Scheduler:
         changed = (old != new for old, new in zip(before.registers, turn.process.registers, strict=True))
         return turn.is_quiet and not any(place in judged for place, differs in enumerate(changed) if differs)
 
-    def _goes_alone(self, me: int, state: State, processes: Processes) -> bool:
-        if not self.has_started(me, processes):
+    def _goes_alone(self, me: int, state: State, words: Words, processes: Processes) -> bool:
+        key = (me, state[0], state[1 + me])
+        alone = self._alone.get(key)
+        if alone is None:
+            self._outcomes_of(me, state, words, processes)
+            alone = self._alone[key]
+        if alone == Alone.NEVER or not self.has_started(me, processes):
             return False
-        outcomes = self._outcomes_of(me, state, self.states.words(state), processes)
-        if outcomes is None or not self._quiet[me, state[0], state[1 + me]]:
-            return False
-        may_die = state[-1] and self.machine.model.programs[me].mortal
-        return not may_die or all(outcome.words == state[0] for outcome in outcomes)
+        return alone == Alone.ALWAYS or not state[-1] or not self.machine.model.programs[me].mortal
 
     # -- time and memory ----------------------------------------------------------------------------------------
 
@@ -215,23 +233,36 @@ class Scheduler:
 
     # -- death --------------------------------------------------------------------------------------------------
 
-    def _death(self, me: int, state: State, words: Words, processes: Processes) -> Move:
-        """SIGKILL. Of a sleeper the word is marked later: until then a wake finds it off the queue already."""
-        process = processes[me]
+    def _death(self, me: int, state: State, words: Words, process: Process) -> Move:
+        """SIGKILL; it depends on the words and its own process alone."""
+        key = (me, state[0], state[1 + me])
+        known = self._deaths.get(key)
+        if known is None:
+            known = self._deaths[key] = self._die(me, words, process)
+        after = _change(state, me, known.process, known.words)
+        return Move(me, known.what, (*after[:-1], state[-1] - 1), is_death=True)
+
+    def _die(self, me: int, words: Words, process: Process) -> Outcome:
+        """Of a sleeper the word is marked later: until then a wake finds it off the queue already."""
         left = [value if place in self.machine.judged else 0 for place, value in enumerate(process.registers)]
         body = Process(Status.DYING, "", (), tuple(left), buffer=process.buffer)
-        after = (*_change(state, me, self.states.of_process(body))[:-1], state[-1] - 1)
+        what = f"KILLED before {process.step}"
         if process.waits or process.buffer:
-            return Move(me, f"KILLED in {process.step}", after, is_death=True)
-        (mark,) = self._kernel(me, after, words, (*processes[:me], body, *processes[me + 1 :]))
-        return Move(me, f"KILLED before {process.step}", mark.state, is_death=True)
+            what = f"KILLED in {process.step}"
+        else:
+            words, body = self._marked(me, words, body)
+        return Outcome(self.states.of_words(words), self.states.of_process(body), what)
+
+    def _marked(self, me: int, words: Words, body: Process) -> tuple[Words, Process]:
+        life = self.machine.life[me]
+        asked = words[life] & WAITERS
+        after = (*words[:life], asked | DIED, *words[life + 1 :])
+        return after, body._replace(status=Status.MARKED if asked else Status.DEAD)
 
     def _kernel(self, me: int, state: State, words: Words, processes: Processes) -> Iterator[Move]:
         body, life = processes[me], self.machine.life[me]
         if body.status == Status.DYING:
-            asked = words[life] & WAITERS
-            after = (*words[:life], asked | DIED, *words[life + 1 :])
-            marked = body._replace(status=Status.MARKED if asked else Status.DEAD)
+            after, marked = self._marked(me, words, body)
             state = _change(state, me, self.states.of_process(marked), self.states.of_words(after))
             yield Move(me, "kernel.life.mark", state)
             return

@@ -134,7 +134,7 @@ def acquire_sleep(t: Turn) -> str:
 def acquire_woken(t: Turn) -> str:
     """Woken by whom? If by the kernel, others on this life word still sleep."""
     t.r["slept"] = 1
-    return "life.cascade.wake" if t.load(life_of(t)) & DIED else "section.enter.cas"
+    return "section.enter.cascade" if t.load(life_of(t)) & DIED else "section.enter.cas"
 
 
 def acquire_pass_on(t: Turn) -> str:
@@ -177,7 +177,7 @@ SECTION: dict[str, Step] = {
     "section.enter.life_mark": acquire_life_mark,  # its ALIVE -> ALIVE | WAITERS
     "section.enter.sleep": acquire_sleep,  # futex_waitv(lock word, life word)
     "section.enter.woken": acquire_woken,  # reads the life word slept on
-    "life.cascade.wake": acquire_pass_on,  # wakes all on it, if DIED
+    "section.enter.cascade": acquire_pass_on,  # wakes all on it, if DIED
     "section.adopt.cas": acquire_adopt,  # dead -> me | W
     "section.enter.give_up": acquire_give_up,  # out of time: wakes one
     "section.leave.exchange": release_exchange,  # me -> 0

@@ -22,7 +22,8 @@ def test_a_producer_and_a_consumer_over_records_and_segments() -> None:
 def test_stores_that_others_see_late_and_out_of_order() -> None:
     records = log_model("records", producer(2), consumer(2), auditor(), slots=5, segments=1)
     expect_promises_kept(explore(records, weak_stores=True))
-    expect_promises_kept(explore(log_model("segments", producer(2), consumer(2), auditor()), weak_stores=True))
+    segments = log_model("segments", producer(2), consumer(2, mortal=False), auditor())
+    expect_promises_kept(explore(segments, weak_stores=True))
 
 
 @pytest.mark.slow
@@ -51,8 +52,7 @@ def test_two_producers_while_a_consumer_frees_segments() -> None:
 def test_every_step_is_run() -> None:
     run = explore(log_model("segments", producer(2), consumer(2), auditor())).steps_run
     run |= explore(log_model("heir", producer(1), producer(1), auditor())).steps_run
-    run |= explore(log_model("shared", producer(1), consumer(1), consumer(1), auditor())).steps_run
-    assert set(STEPS) - run == {"section.enter.give_up"}  # nothing here has a deadline
+    assert run == set(STEPS)
 
 
 # -- broken on purpose: the explorer has to find each -----------------------------------------------------------

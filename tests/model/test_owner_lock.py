@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from .explorer import explore
-from .machine import ALIVE, DIED, EVERYBODY, Step, Turn
+from .machine import ALIVE, DIED, EVERYBODY, Step, Turn, alike
 from .owner_lock import (
     AFTER_HANDING_OVER,
     LOCKED,
@@ -32,7 +30,7 @@ def test_two_processes_twice_each() -> None:
 
 @pytest.mark.slow
 def test_one_death_among_three_needs_no_backstop() -> None:
-    expect_promises_kept(explore(lock_model("three", worker(), worker(), worker())))
+    expect_promises_kept(explore(lock_model("three", *alike(worker(), worker(), worker()))))
 
 
 @pytest.mark.slow
@@ -48,23 +46,21 @@ def test_a_dead_holder_of_two_locks_is_told_to_the_waiters_of_both() -> None:
 
 @pytest.mark.slow
 def test_one_death_among_four_needs_no_backstop() -> None:
-    # All four are alike, so it is enough to kill the first one.
-    alike = [replace(nester(1), mortal=not number) for number in range(4)]
-    expect_promises_kept(explore(lock_model("four", *alike)))
+    expect_promises_kept(explore(lock_model("four", *alike(nester(1), nester(1), nester(1), nester(1)))))
 
 
 @pytest.mark.slow
 def test_waking_one_leaves_the_death_of_an_heir_to_the_backstop() -> None:
-    three = lock_model("wakes one", worker(wakes=1), worker(wakes=1), worker(wakes=1))
+    three = lock_model("wakes one", *alike(worker(wakes=1), worker(wakes=1), worker(wakes=1)))
     expect_backstop_only_after(explore(three), AFTER_HANDING_OVER)
     expect_promises_kept(explore(three, backstop=True))
 
 
 @pytest.mark.slow
 def test_the_backstop_saves_after_two_deaths() -> None:
-    three = lock_model("two deaths", worker(), worker(), worker())
+    three = lock_model("two deaths", *alike(worker(), worker(), worker()))
     report = explore(three, kills=2)
-    assert report.hang_points >= {"section.enter.woken", "life.cascade.wake"}
+    assert report.hang_points >= {"section.enter.woken", "section.enter.cascade"}
     assert not report.hangs_without_death
     expect_promises_kept(explore(three, kills=2, backstop=True))
 
@@ -88,7 +84,7 @@ def release_forgets_waiters(t: Turn) -> str:
 
 def woken_takes_it_as_if_alone(t: Turn) -> str:
     """Takes the lock after a sleep without W, as if nobody else slept."""
-    return "life.cascade.wake" if t.load(life_of(t)) & DIED else "section.enter.cas"
+    return "section.enter.cascade" if t.load(life_of(t)) & DIED else "section.enter.cas"
 
 
 def woken_gives_up_at_once(t: Turn) -> str:
@@ -185,7 +181,7 @@ def woken_looks_at_the_lock_first(t: Turn) -> str:
 
 def woken_then_at_the_life(t: Turn) -> str:
     """Only if it has not."""
-    return "life.cascade.wake" if t.load(life_of(t)) & DIED else "section.enter.cas"
+    return "section.enter.cascade" if t.load(life_of(t)) & DIED else "section.enter.cas"
 
 
 def adopter_tells_the_others(t: Turn) -> str:
