@@ -24,7 +24,7 @@ from procession._runtime import state
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, ClassVar
+    from typing import ClassVar
 
     from procession._processes.process import BaseProcess
 
@@ -196,17 +196,17 @@ def wait_for_any(fds: Iterable[int], timeout: float | None) -> set[int]:
 
 def reap_ended() -> None:
     """Reap the children of this process that have ended."""
-    watched: dict[int, Any] = {}
+    watched: dict[int, tuple[BaseProcess, Child]] = {}
     for process in list(state.children):
-        popen = process._popen
+        popen = process._popen  # other threads may reap and close it at any moment
         if popen is None or popen.returncode is not None or popen.sentinel < 0:
             state.children.discard(process)
         else:
-            watched[popen.sentinel] = process
+            watched[popen.sentinel] = (process, popen)
     if not watched:
         return
     for sentinel in pidfd.wait_readable(watched, 0):
-        process = watched[sentinel]
-        if process._popen.poll() is not None:
+        process, popen = watched[sentinel]
+        if popen.poll() is not None:
             state.children.discard(process)
-            logs.debug("process %s ended with exit code %s", process.name, process._popen.returncode)
+            logs.debug("process %s ended with exit code %s", process.name, popen.returncode)
