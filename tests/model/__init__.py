@@ -3,8 +3,9 @@
 A protocol is written here before it is written in C, or beside it: the C code's fault point `a.b.before_c` is a kill at
 the model's step `a.b.c`. `python -m pytest tests/model` explores all; a finding comes with a shortest trace.
 
-    machine.py     what one step may do; futexes, death, store buffers     moves.py      what can happen next
-    explorer.py    every schedule, and the judgement                       verdict.py    what tests expect of it
+    state.py       a process and its words at one moment                   machine.py    what one step may do
+    moves.py       what can happen next                                    explorer.py   every schedule, judged
+    verdict.py     what tests expect of it
 
     owner_lock.py  a lock word that names its holder                       section.py    the same, in two steps
     log.py         the queue: log_words.py, log_repair.py, log_users.py

@@ -21,8 +21,9 @@ Not here: waiting (`barrier_wait.py`), the action itself (one step without an ac
 
 from __future__ import annotations
 
-from .machine import DIED, EVERYBODY, Step, Turn
+from .machine import Step, Turn
 from .section import REGISTERS as SECTION_REGISTERS
+from .state import DIED, EVERYBODY
 from .waiters import REFUSED, TOLD, WAITING, WATCHING, add, enter_list, is_waiting, leave_list, tell_all
 from .waiters import REGISTERS as WAITERS_REGISTERS
 from .waiting import REGISTERS as WAITING_REGISTERS

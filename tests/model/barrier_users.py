@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from .barrier import ABORT, ACTING, BROKEN, PASSED, REFUSED_PASSAGE, REGISTERS, RESET, ROUND, phase
 from .barrier_wait import STEPS
-from .machine import DIED, Model, Program, Step, View
+from .machine import Model, Program, Step, View
 from .section import ENTER, HOLDERS, LOCKS
+from .state import DIED
 from .waiters import FACTS, WAITING, is_waiting
 
 BEGIN = ("barrier.begin", "waiters.entered")

@@ -17,8 +17,9 @@ from .barrier import (
     leave_barrier,
     phase,
 )
-from .machine import DIED, Step, Turn
+from .machine import Step, Turn
 from .section import SECTION
+from .state import DIED
 from .waiters import TOLD, WAITERS_STEPS, WAITING, WATCHING, free, is_waiting
 from .waiting import OWNER_DIED, TIMED_OUT, sleep_watching, waiting_steps
 

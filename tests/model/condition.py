@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .machine import DIED, Model, Program, Status, Step, Turn, View
+from .machine import Model, Program, Step, Turn, View
 from .section import ENTER, HOLDERS, LOCKS, SECTION
 from .section import REGISTERS as SECTION_REGISTERS
+from .state import DIED, Status
 from .waiters import FACTS, TOLD, WAITERS_STEPS, WAITING, add, enter_list, free, leave_list, pass_on, tell
 from .waiters import REGISTERS as WAITERS_REGISTERS
 from .waiting import REGISTERS as WAITING_REGISTERS

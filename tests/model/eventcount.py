@@ -29,7 +29,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .machine import Model, Program, Status, Step, Turn, View
+from .machine import Model, Program, Step, Turn, View
+from .state import Status
 
 REGISTERS = ("puts", "gets", "sent", "producers", "next", "there", "taken", "key", "registered", "seen")
 EVENT = 64  # the word is event * EVENT + waiters

@@ -15,8 +15,9 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 
-from .machine import BrokenInvariant, Machine, Model, Process, Status, no_complaint, nobody_may
+from .machine import Machine, Model, no_complaint, nobody_may
 from .moves import Move, Scheduler, State, States
+from .state import BrokenInvariant, Process, Status
 
 MOST_STATES = 1_000_000  # some 500 bytes each; a model that needs more is too big to be understood, too
 

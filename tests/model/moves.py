@@ -16,20 +16,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from .machine import (
-    DIED,
-    WAITERS,
-    Machine,
-    Process,
-    Processes,
-    Status,
-    Turn,
-    View,
-    Words,
-    awake,
-    join_queue,
-    timed_out,
-)
+from .machine import Machine, Turn, View
+from .state import DIED, WAITERS, Process, Processes, Status, Words, awake, join_queue, timed_out
 
 State = tuple[int, ...]
 

@@ -27,7 +27,8 @@ Not here: recursion, spinning, and the reuse of a dead owner's slot (owner ids c
 
 from __future__ import annotations
 
-from .machine import ALIVE, DIED, EVERYBODY, WAITERS, Model, Program, Step, Turn, View
+from .machine import Model, Program, Step, Turn, View
+from .state import ALIVE, DIED, EVERYBODY, WAITERS
 
 W = 16  # the waiters bit; owners are 1, 2, 3
 LOCKED, RECOVERED, TIMED_OUT = 1, 2, 3  # what an acquire comes back with, in register "section"

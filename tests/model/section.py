@@ -7,7 +7,8 @@ RECOVERED.
 
 from __future__ import annotations
 
-from .machine import DIED, Step, Turn
+from .machine import Step, Turn
+from .state import DIED
 
 ENTERED, RECOVERED = 1, 2  # what entering comes back with, in register "section"
 ENTER = "section.enter"

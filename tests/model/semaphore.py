@@ -23,9 +23,10 @@ Not here: the bound of a BoundedSemaphore, more rows than four, exits that are n
 
 from __future__ import annotations
 
-from .machine import DIED, EVERYBODY, Step, Turn
+from .machine import Step, Turn
 from .section import RECOVERED, SECTION, enter, leave
 from .section import REGISTERS as SECTION_REGISTERS
+from .state import DIED, EVERYBODY
 from .waiting import LOOK, TIMED_OUT, sleep_watching, waiting_steps
 from .waiting import REGISTERS as WAITING_REGISTERS
 
@@ -71,7 +72,8 @@ AFTER_SIGNAL = frozenset(
 AFTER_SIGNALLED = frozenset({"section.enter", "semaphore.take.count"})
 
 
-def _enter(t: Turn, doing: int) -> str:
+def enter_semaphore(t: Turn, doing: int) -> str:
+    """Enter the section, to do this."""
     t.r.update(doing=doing, next=0, sum=0, count=0, row=0)
     return enter(t, 0, then="semaphore.entered")
 
@@ -206,7 +208,7 @@ def acquire_sleep(t: Turn) -> str:
 def acquire_slept(t: Turn) -> str:
     """Nothing happened? Then the next sleep is a long one."""
     t.r.update(settled=int(t.r["woke"] == TIMED_OUT), woke=LOOK, may_time_out=0)
-    return _enter(t, ACQUIRE)
+    return enter_semaphore(t, ACQUIRE)
 
 
 def take_ledger(t: Turn) -> str:
@@ -342,28 +344,6 @@ def _next_dead(t: Turn) -> str:
     return "semaphore.release.sleepers" if t.r["count"] else _leave(t, "semaphore.released")
 
 
-# -- who uses it ------------------------------------------------------------------------------------------------
-
-
-def acquired(t: Turn) -> str:
-    """The caller has a permit: let go of it, or keep it (rounds = 0)."""
-    return _enter(t, RELEASE) if t.r["rounds"] else t.back()
-
-
-def released(t: Turn) -> str:
-    """Once more? After a recovery: try again."""
-    if t.r["doing"] == RECOVER:
-        return _enter(t, ACQUIRE)
-    t.r["rounds"] -= 1
-    return _enter(t, ACQUIRE) if t.r["rounds"] else t.back()
-
-
-def owner_died(t: Turn) -> str:
-    """The caller has been told: it repairs, or goes away."""
-    t.r.update(told=0, settled=0, woke=0)
-    return _enter(t, RECOVER) if t.r["recovers"] else t.back()
-
-
 STEPS: dict[str, Step] = (
     SECTION
     | waiting_steps(lambda t: ("event", t.r["key"] - 1))
@@ -401,8 +381,5 @@ STEPS: dict[str, Step] = (
         "semaphore.recover.life": recover_life,
         "semaphore.recover.count": recover_count,  # the truth: ledger[dead] := 0
         "semaphore.recover.value": recover_value,
-        "semaphore.acquired": acquired,  # private
-        "semaphore.released": released,  # private
-        "semaphore.owner_died": owner_died,  # private
     }
 )

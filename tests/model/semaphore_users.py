@@ -4,9 +4,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .machine import Model, Program, Step, View
+from .machine import Model, Program, Step, Turn, View
 from .section import ENTER, HOLDERS, LOCKS
-from .semaphore import REGISTERS, RELEASE, STEPS
+from .semaphore import ACQUIRE, RECOVER, REGISTERS, RELEASE, STEPS, enter_semaphore
+
+
+def acquired(t: Turn) -> str:
+    """The caller has a permit: let go of it, or keep it (rounds = 0)."""
+    return enter_semaphore(t, RELEASE) if t.r["rounds"] else t.back()
+
+
+def released(t: Turn) -> str:
+    """Once more? After a recovery: try again."""
+    if t.r["doing"] == RECOVER:
+        return enter_semaphore(t, ACQUIRE)
+    t.r["rounds"] -= 1
+    return enter_semaphore(t, ACQUIRE) if t.r["rounds"] else t.back()
+
+
+def owner_died(t: Turn) -> str:
+    """The caller has been told: it repairs, or goes away."""
+    t.r.update(told=0, settled=0, woke=0)
+    return enter_semaphore(t, RECOVER) if t.r["recovers"] else t.back()
+
+
+CALLER: dict[str, Step] = {
+    "semaphore.acquired": acquired,
+    "semaphore.released": released,
+    "semaphore.owner_died": owner_died,
+}
 
 
 def holder(rounds: int = 1, *, recovers: bool = True, mortal: bool = True, last: bool = False) -> Program:
@@ -33,7 +59,7 @@ def semaphore_model(name: str, *programs: Program, permits: int = 1, broken: dic
     shape = {"processes": len(programs), "signal": int(not permits)}
     return Model(
         name=name,
-        steps=STEPS | (broken or {}),
+        steps=STEPS | CALLER | (broken or {}),
         programs=tuple(replace(one, registers={**shape, **one.registers}) for one in programs),
         words=LOCKS | truth | {"event": 0},
         facts=HOLDERS,

@@ -10,9 +10,10 @@ from .barrier_users import barrier_model, party
 from .condition import condition_model, notifier, waiter
 from .explorer import explore
 from .log_users import auditor, consumer, log_model, producer
-from .machine import ALIVE, DIED, WAITERS, Model, ModelError, Program, Step, Turn, View
+from .machine import Model, Program, Step, Turn, View
 from .owner_lock import lock_model, worker
 from .semaphore_users import holder, semaphore_model
+from .state import ALIVE, DIED, WAITERS, ModelError
 from .verdict import expect_found, expect_promises_kept
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .explorer import explore
-from .machine import ALIVE, DIED, EVERYBODY, Step, Turn, alike
+from .machine import Step, Turn, alike
 from .owner_lock import (
     AFTER_HANDING_OVER,
     LOCKED,
@@ -21,6 +21,7 @@ from .owner_lock import (
     seen_lock,
     worker,
 )
+from .state import ALIVE, DIED, EVERYBODY
 from .verdict import expect_backstop_only_after, expect_found, expect_promises_kept
 
 

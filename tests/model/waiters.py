@@ -15,8 +15,9 @@ Not here: rows for more than one waiter a process, and which row is free.
 
 from __future__ import annotations
 
-from .machine import DIED, Step, Turn
+from .machine import Step, Turn
 from .section import RECOVERED, enter, leave
+from .state import DIED
 
 FREE, WAITING, TOLD, REFUSED = 0, 1, 2, 3
 WATCHING = 4  # a flag

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .machine import ALIVE, DIED, EVERYBODY, WAITERS, Step, Turn
+from .machine import Step, Turn
+from .state import ALIVE, DIED, EVERYBODY, WAITERS
 
 LOOK, TIMED_OUT, OWNER_DIED = 0, 1, 2
 
