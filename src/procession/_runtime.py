@@ -68,6 +68,7 @@ class Runtime:
         self.reducers: dict[
             type, Callable[[Any], tuple[Any, ...]]
         ] = {}  # how our own objects are pickled, beside copyreg's
+        self.ledger: Any = None  # where the program writes down the segments that it has to remove; set by _memory.ledger
         self.extra: dict[str, Any] = {}  # for doors whose names other packages reach into
 
 
