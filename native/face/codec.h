@@ -1,7 +1,7 @@
 /* codec.h: messages: a subset of pickle protocol 5 for exact builtin types, written and read here; the rest by `fallback_*`.
  *
  * Promises: whatever is written reads the same by pickle.loads. Only what survives the trip unchanged is written here: exact
- * None, bool, int (64 bits), float, str, bytes, tuple, list, dict. A list or dict that could be shared or cyclic, a subclass, anything
+ * None, bool, int (64 bits), float, str, bytes, tuple, list, dict, set, frozenset. A list, dict or set that could be shared or cyclic, a subclass, anything
  * deeper than CODEC_DEPTH goes, as a whole message, to the fallback. Reading runs no code of anybody's, never reads out of bounds, and hands what
  * it does not know, whole and untouched, to the fallback.
  * Not here: where messages go (queue_type.c, frames.c).  */

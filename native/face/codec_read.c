@@ -261,6 +261,37 @@ static codec_result close_dict(reader *r) {
     return CODEC_OK;
 }
 
+static codec_result fill_set(PyObject *set, PyObject **items, PyObject **end) {
+    for (; items < end; items++)
+        if (PySet_Add(set, *items) < 0) return failed();
+    return CODEC_OK;
+}
+
+static codec_result close_set(reader *r) {
+    PyObject **target = target_of_mark(r), **items = r->base;
+    if (target == NULL || is_pending(*target) || Py_TYPE(*target) != &PySet_Type) return CODEC_CANNOT;
+    codec_result result = fill_set(*target, items, r->top);
+    if (result != CODEC_OK) return result;
+    drop(items, r->top);
+    close_mark(r);
+    r->top = items;
+    return CODEC_OK;
+}
+
+static codec_result close_frozenset(reader *r) {
+    if (r->mark_count == 0 || (r->base > r->stack && is_pending(r->base[-1]))) return CODEC_CANNOT;
+    PyObject **items = r->base, *set = PyFrozenSet_New(NULL); /* may be filled while it is new, as a tuple may */
+    codec_result result = set == NULL ? failed() : fill_set(set, items, r->top);
+    if (result != CODEC_OK) {
+        Py_XDECREF(set);
+        return result;
+    }
+    drop(items, r->top);
+    close_mark(r);
+    r->top = items;
+    return push(r, set);
+}
+
 /* `a`, `s`: one item, one pair. */
 static codec_result add_one(reader *r, bool dict) {
     Py_ssize_t n = dict ? 2 : 1;
@@ -313,6 +344,9 @@ static inline codec_result step(reader *r, uint8_t code) {
     case 'u': return close_dict(r);
     case 'a': return add_one(r, false);
     case 's': return add_one(r, true);
+    case 0x8f: return push(r, PySet_New(NULL));
+    case 0x90: return close_set(r);
+    case 0x91: return close_frozenset(r);
     case 0x94: return skip_name(r, 0);
     case 'q': return skip_name(r, 1);
     case 'r': return skip_name(r, 4);

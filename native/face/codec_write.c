@@ -2,7 +2,7 @@
  *
  * What a reader could notice decides what may be written here. A list or dict inside another object is written only if that
  * object holds its one reference: then it can be neither shared nor part of a cycle. Equal strings, bytes and tuples may lose their identity, as
- * nothing about them can change. A tuple that is referred to more than once may hold neither lists nor dicts (they would be
+ * nothing about them can change. A tuple or frozenset that is referred to more than once may hold neither lists nor dicts (they would be
  * doubled) nor another such tuple (the bytes could grow without bound), and a large thing met twice goes to the fallback, which writes it once.  */
 #include "codec.h"
 
@@ -192,16 +192,48 @@ static codec_result write_tuple_items(writer *w, PyObject *obj, Py_ssize_t n, in
     return put_code(w, n > 3 ? 't' : ends[n]);
 }
 
-static codec_result write_tuple(writer *w, PyObject *obj, int depth, bool frozen) {
-    Py_ssize_t n = PyTuple_Size(obj);
+/* Of a tuple or frozenset, which may be referred to more than once, but then only so that nobody can tell. */
+typedef codec_result write_items(writer *w, PyObject *obj, Py_ssize_t n, int depth, bool frozen);
+
+static codec_result write_immutable(writer *w, PyObject *obj, Py_ssize_t n, int depth, bool frozen, write_items *items) {
     bool shared = n != 0 && depth != ROOT && is_shared(obj);
-    if (!shared) return write_tuple_items(w, obj, n, depth - 1, frozen);
+    if (!shared) return items(w, obj, n, depth - 1, frozen);
     if (frozen || met_before(w, obj)) return CODEC_CANNOT;
     uint64_t before = (uint64_t)(w->at - (uint8_t *)w->buffer->bytes);
-    codec_result result = write_tuple_items(w, obj, n, depth - 1, true);
+    codec_result result = items(w, obj, n, depth - 1, true);
     uint64_t after = (uint64_t)(w->at - (uint8_t *)w->buffer->bytes);
     if (result == CODEC_OK && after - before >= LARGE) remember_large(w, obj);
     return result;
+}
+
+static codec_result write_members(writer *w, PyObject *obj, int depth, bool frozen) {
+    PyObject *iterator = PyObject_GetIter(obj), *item;
+    if (iterator == NULL) return CODEC_ERROR;
+    codec_result result = CODEC_OK;
+    while (result == CODEC_OK && (item = PyIter_Next(iterator)) != NULL) {
+        if (!HELD) Py_DECREF(item); /* the set holds it: as elsewhere, one reference means that nobody else does */
+        result = write_value(w, item, depth, frozen);
+        if (HELD) Py_DECREF(item);
+    }
+    Py_DECREF(iterator);
+    if (PN_UNLIKELY(result == CODEC_OK && PyErr_Occurred())) return PyErr_Clear(), CODEC_CANNOT; /* another thread changed it */
+    return result;
+}
+
+static codec_result write_set(writer *w, PyObject *obj, int depth, bool frozen) {
+    if (depth != ROOT && (frozen || is_shared(obj))) return CODEC_CANNOT;
+    *w->at++ = 0x8f;
+    if (PySet_Size(obj) == 0) return CODEC_OK;
+    *w->at++ = '(';
+    codec_result result = write_members(w, obj, depth - 1, frozen);
+    return PN_LIKELY(result == CODEC_OK) ? put_code(w, 0x90) : result;
+}
+
+static codec_result write_frozen_members(writer *w, PyObject *obj, Py_ssize_t n, int depth, bool frozen) {
+    (void)n;
+    *w->at++ = '(';
+    codec_result result = write_members(w, obj, depth, frozen);
+    return PN_LIKELY(result == CODEC_OK) ? put_code(w, 0x91) : result;
 }
 
 static codec_result write_list(writer *w, PyObject *obj, int depth, bool frozen) {
@@ -256,10 +288,25 @@ static codec_result write_other(writer *w, PyObject *obj, int depth, bool frozen
     const PyTypeObject *type = Py_TYPE(obj);
     if (type == &PyBytes_Type) return write_bytes(w, obj);
     if (PN_UNLIKELY(depth == 0)) return CODEC_CANNOT;
-    if (type == &PyTuple_Type) return write_tuple(w, obj, depth, frozen);
+    if (type == &PyTuple_Type) return write_immutable(w, obj, PyTuple_Size(obj), depth, frozen, write_tuple_items);
     if (type == &PyDict_Type) return write_dict(w, obj, depth, frozen);
     if (type == &PyList_Type) return write_list(w, obj, depth, frozen);
+    if (type == &PySet_Type) return write_set(w, obj, depth, frozen);
+    if (type == &PyFrozenSet_Type) return write_immutable(w, obj, PySet_Size(obj), depth, frozen, write_frozen_members);
     return CODEC_CANNOT;
+}
+
+/* Until 3.11, making an object (an iterator, an error) may start a collection, whose finalizers could take apart what is being written. */
+static codec_result write_undisturbed(writer *w, PyObject *obj) {
+    int enabled = PyGC_Disable();
+    codec_result result = write_value(w, obj, ROOT, false);
+    if (enabled) PyGC_Enable();
+    return result;
+}
+
+static inline bool may_be_disturbed(PyObject *obj) {
+    const PyTypeObject *type = Py_TYPE(obj);
+    return Py_Version < 0x030C0000 && type != &PyLong_Type && type != &PyUnicode_Type && type != &PyFloat_Type && type != &PyBytes_Type;
 }
 
 codec_result codec_write(PyObject *obj, pn_scratch *buffer, uint64_t *used) {
@@ -270,7 +317,7 @@ codec_result codec_write(PyObject *obj, pn_scratch *buffer, uint64_t *used) {
     w.end = (uint8_t *)buffer->bytes + buffer->size;
     if (!room(&w, FIXED)) return CODEC_ERROR;
     w.at[0] = 0x80, w.at[1] = 5, w.at += 2;
-    codec_result result = write_value(&w, obj, ROOT, false);
+    codec_result result = may_be_disturbed(obj) ? write_undisturbed(&w, obj) : write_value(&w, obj, ROOT, false);
     if (PN_LIKELY(result == CODEC_OK)) result = put_code(&w, '.');
     if (PN_LIKELY(result == CODEC_OK)) *used = (uint64_t)(w.at - (uint8_t *)buffer->bytes);
     return result;

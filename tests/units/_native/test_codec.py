@@ -29,9 +29,14 @@ ATOMS: st.SearchStrategy[Any] = st.one_of(
     st.integers(200, 70_000).map(bytes),
 )
 KEYS = st.one_of(ATOMS, st.tuples(ATOMS, ATOMS))
+MEMBERS = st.one_of(
+    st.integers(), st.text(max_size=5), st.tuples(st.integers(0, 3), st.none()), st.frozensets(st.integers(0, 9))
+)
 VALUES = st.recursive(
     ATOMS,
     lambda inner: st.one_of(
+        st.sets(MEMBERS),
+        st.frozensets(MEMBERS),
         st.lists(inner),
         st.lists(inner).map(tuple),
         st.dictionaries(KEYS, inner),
@@ -49,6 +54,8 @@ def same(a: Any, b: Any) -> bool:
         return struct.pack("d", a) == struct.pack("d", b)
     if isinstance(a, (tuple, list)):
         return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, (set, frozenset)):
+        return len(a) == len(b) and {(type(x), x) for x in a} == {(type(x), x) for x in b}
     if isinstance(a, dict):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a.items(), b.items(), strict=True))
     return bool(a == b)
@@ -87,7 +94,10 @@ def test_damaged_messages_are_read_as_pickle_reads_them(value: Any, chance: rand
 def test_opcodes_in_any_order_are_read_as_pickle_reads_them() -> None:
     chance = random.Random(7)
     for _ in range(20_000):
-        body = bytes(chance.choice(b"((((\x94eeuutas]])}}.K\x01N\x85\x86\x87") for _ in range(chance.randrange(1, 30)))
+        body = bytes(
+            chance.choice(b"((((\x94eeuutas]])}}.K\x01N\x85\x86\x87\x8f\x90\x91")
+            for _ in range(chance.randrange(1, 30))
+        )
         compare_with_pickle(b"\x80\x05" + body + b".")
 
 
@@ -115,6 +125,9 @@ def test_what_pickle_would_share_goes_to_pickle() -> None:
     inner = [1]
     shared = _native.loads(_native.dumps([inner, inner]))
     assert shared[0] is shared[1]
+    members = {1}
+    shared = _native.loads(_native.dumps([members, members]))
+    assert shared[0] is shared[1]
     cyclic: list[Any] = []
     cyclic.append(cyclic)
     assert not _native.encodes(cyclic)
@@ -128,7 +141,7 @@ def test_what_pickle_would_share_goes_to_pickle() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [2**64, {1}, type("Int", (int,), {})(1), [object], 1j, bytearray(b"x"), type("Str", (str,), {})("x"), range(3)],
+    [2**64, {2**64}, type("Int", (int,), {})(1), [object], 1j, bytearray(b"x"), type("Str", (str,), {})("x"), range(3)],
     ids=repr,
 )
 def test_other_types_go_to_the_fallback(value: Any) -> None:
@@ -138,7 +151,23 @@ def test_other_types_go_to_the_fallback(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, -5, 1.5, "é\ud800", b"x", (), (1,), [], [[1], [2]], {}, {"a": {"b": 1}}, (1, (2, 3))],
+    [
+        None,
+        True,
+        -5,
+        1.5,
+        "é\ud800",
+        b"x",
+        (),
+        (1,),
+        [],
+        [[1], [2]],
+        {1, (2, 3)},
+        frozenset((1, "a")),
+        {},
+        {"a": {"b": 1}},
+        (1, (2, 3)),
+    ],
     ids=repr,
 )
 def test_plain_types_need_no_fallback(value: Any) -> None:
@@ -179,6 +208,22 @@ def test_a_key_that_cannot_be_hashed_is_refused() -> None:
     message = b"\x80\x05}(]K\x01u."
     with pytest.raises(TypeError):
         _native.loads(message)
+
+
+def test_a_finalizer_may_change_what_is_being_written() -> None:
+    class Meddler:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            root.clear()
+
+    root: list[Any] = []
+    for _ in range(300):
+        root.extend([[{i}, "\ud800", {"k": [{i}]}] for i in range(20)])
+        for _ in range(5):
+            Meddler()
+        _native.dumps(root)
 
 
 def test_any_buffer_is_read() -> None:
