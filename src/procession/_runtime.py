@@ -17,13 +17,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-__all__ = ["Finalizer", "Runtime", "Spawning", "register_after_fork", "run_after_forkers", "run_finalizers", "state"]
+__all__ = ["Finalizer", "Lifeline", "MainModule", "Runtime", "Spawning", "register_after_fork", "run_after_forkers", "run_finalizers", "state"]
 
 
 class Spawning(threading.local):
     """What this thread is starting right now: while it is set, pickling hands descriptors and secrets to that child."""
 
     popen: Any = None  # the start-method object with duplicate_for_child(fd) -> int; None: nothing is being started
+
+
+class MainModule:
+    """What is known about the program's main module."""
+
+    def __init__(self) -> None:
+        self.directory: str | None = None  # the working directory when the program began; None: it was gone already
+        self.importing = False  # is this a child that is still importing its parent's main module?
+        self.unguarded = False  # has a child failed because the module starts processes when it is imported?
+        self.former: list[Any] = []  # main modules that such an import replaced
+        self.guarded: dict[tuple[str, int], bool] = {}  # its lines that were looked at: is it guarded there?
+
+
+class Lifeline:
+    """What ties daemonic children to this process, while there are any."""
+
+    def __init__(self) -> None:
+        self.ends: tuple[int, int] | None = None  # descriptors: the children's, and ours
+        self.users = 0  # daemonic children that may need it
+        self.lock = threading.RLock()  # a signal handler may start a process, too
 
 
 class Runtime:
@@ -40,23 +60,15 @@ class Runtime:
         self.late: dict[str, Any] = {}  # what _context has loaded at its first use
         self.start_method: str | None = None  # what set_start_method() chose
         self.main_path: str | None = None
-        self.directory: str | None = None  # the working directory when the program began; None: it was gone already
-        self.importing_main = False  # is this a child that is still importing its parent's main module?
-        self.is_unguarded = (
-            False  # has a child failed because this program's main module starts processes when it is imported?
-        )
-        self.former_mains: list[Any] = []  # main modules that such an import replaced
+        self.main = MainModule()
         self.executable: Any = None  # set_executable(); None: sys.executable
         self.forkserver: Any = None
-        self.lifeline: tuple[int, int] | None = None  # descriptors that tie daemonic children to this process
-        self.lifeline_users = 0  # daemonic children that may need it
-        self.lifeline_lock = threading.RLock()  # a signal handler may start a process, too
+        self.lifeline = Lifeline()
         self.received: list[int] = []  # descriptors that the fork server was given for this process
         self.sharer: Any = None  # the thread that hands descriptors to other processes
         self.logger: Any = None
         self.log_to_stderr = False
         self.null_stdin: Any = None  # what stands for stdin in a child
-        self.guarded: dict[tuple[str, int], bool] = {}  # main module's lines that were looked at: is it guarded there?
         self.names_records = False  # do the records of all loggers carry our process name?
         self.temp_dir: str | None = None
         self.installed = False  # does the name `multiprocessing` mean us?

@@ -14,7 +14,7 @@ from procession._processes.process import (
 from procession._processes.reaper import reap_ended as _cleanup
 from procession._runtime import state as _state
 
-ORIGINAL_DIR = _state.directory
+ORIGINAL_DIR = _state.main.directory
 _dangling = _state.dangling
 _children = _state.children
 

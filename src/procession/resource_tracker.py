@@ -2,15 +2,21 @@
 be: everything else is in the arena, which the kernel frees. So the types here are shared_memory, and dummy and noop for tests; a
 program that has no named shared memory has no process that tracks it."""
 
+from __future__ import annotations
+
 from procession._memory.tracker import CLEANUP as _CLEANUP_FUNCS
 from procession._memory.tracker import ProgramTracker, ResourceTracker
 from procession._runtime import state as _state
+
+TYPE_CHECKING = False  # typing costs every child 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["ensure_running", "getfd", "register", "unregister"]
 
 _ALSO = (_CLEANUP_FUNCS, ResourceTracker)  # what packages and tests read
 _resource_tracker: ProgramTracker = _state.extra.setdefault("resource_tracker", ProgramTracker())
-ensure_running = _resource_tracker.ensure_running
-register = _resource_tracker.register
-unregister = _resource_tracker.unregister
-getfd = _resource_tracker.getfd
+ensure_running: Callable[[], None] = _resource_tracker.ensure_running
+register: Callable[[str, str], None] = _resource_tracker.register
+unregister: Callable[[str, str], None] = _resource_tracker.unregister
+getfd: Callable[[], int | None] = _resource_tracker.getfd

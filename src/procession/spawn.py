@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _state.extra["spawn"] = sys.modules[__name__]  # packages replace `get_preparation_data` here
-old_main_modules = _state.former_mains
+old_main_modules: list[Any] = _state.main.former
 
 
 def _install() -> None:

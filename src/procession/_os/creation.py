@@ -6,7 +6,10 @@ Not here: what is said to the new process (`_processes`).
 
 from __future__ import annotations
 
+import errno
 import os
+
+from procession._os import signals
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -20,10 +23,13 @@ __all__ = [
     "fork",
     "in_forked_children",
     "inheritable",
+    "kill",
     "read_all",
     "spawn",
     "spawn_passing",
 ]
+
+NOT_EXECUTABLE = 8  # MFD_NOEXEC_SEAL: kernels from 6.3 on warn in their log about files in memory that do not say so
 
 
 def fork() -> int:
@@ -74,7 +80,7 @@ def inheritable() -> list[int]:
 
 def file_of(*parts: bytes | memoryview) -> int:
     """A descriptor of a new file in memory that holds these bytes; whoever gets it reads all of them, however late."""
-    fd = os.memfd_create("procession-start")
+    fd = _new_file()
     try:
         for part in parts:
             rest = memoryview(part).cast("B") if len(part) else memoryview(b"")
@@ -84,6 +90,15 @@ def file_of(*parts: bytes | memoryview) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _new_file() -> int:
+    try:
+        return os.memfd_create("procession-start", os.MFD_CLOEXEC | NOT_EXECUTABLE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return os.memfd_create("procession-start")
 
 
 def read_all(fd: int) -> bytearray:
@@ -101,7 +116,12 @@ def read_all(fd: int) -> bytearray:
         os.close(fd)
 
 
+def kill(pid: int) -> None:
+    """Kill a process that was born just now and cannot be watched."""
+    os.kill(pid, signals.KILL)
+
+
 def abandon(pid: int) -> None:
     """Kill a child that cannot be watched, and reap it."""
-    os.kill(pid, 9)
+    kill(pid)
     os.waitpid(pid, 0)

@@ -62,10 +62,12 @@ def run_spawned(contents: int, report: int, install: Callable[[], None]) -> int:
     """The life of a child in an interpreter of its own: its exit code. `report` is the pipe on which it tells its starter."""
 
     def say(said: bytes) -> None:
+        if pidfd.wait_readable((report,), 0):  # nobody listens any more, and the program may have set SIGPIPE to kill
+            return
         try:
             os.write(report, said)
         except BrokenPipeError:
-            return  # the parent is gone, or has no use for it
+            return  # gone in between
 
     code = boot(contents, say, install, _enter)
     say(frame(Word.LEFT, str(code & 0xFF)))

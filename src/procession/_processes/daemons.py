@@ -7,10 +7,8 @@ Not here: the orderly end (`exit.py`), how the kernel is asked (`_os.lifeline`).
 
 from __future__ import annotations
 
-import threading
-
 from procession._os import closing, creation, lifeline
-from procession._runtime import state
+from procession._runtime import Lifeline, state
 
 __all__ = ["KILLED", "hold_lifeline", "release_lifeline", "tie_to_parent"]
 
@@ -19,29 +17,29 @@ KILLED = 143  # the exit code of a daemonic child whose parent was dead before i
 
 def hold_lifeline() -> int:
     """The descriptor that a daemonic child of this process needs; `release_lifeline()` when it has ended."""
-    with state.lifeline_lock:
-        if state.lifeline is None:
-            state.lifeline = lifeline.make()
-        state.lifeline_users += 1
-        return state.lifeline[0]
+    held = state.lifeline
+    with held.lock:
+        if held.ends is None:
+            held.ends = lifeline.make()
+        held.users += 1
+        return held.ends[0]
 
 
 def release_lifeline() -> None:
     """One daemonic child less; with the last one the descriptors go."""
-    with state.lifeline_lock:
-        state.lifeline_users -= 1
-        if state.lifeline_users == 0 and state.lifeline is not None:
-            closing.close_all(state.lifeline)
-            state.lifeline = None
+    held = state.lifeline
+    with held.lock:
+        held.users -= 1
+        if held.users == 0 and held.ends is not None:
+            closing.close_all(held.ends)
+            held.ends = None
 
 
 def _forget_lifeline() -> None:
     """In any forked child: were the writing end not closed here, the parent's death would not be seen."""
-    state.lifeline_lock = threading.RLock()
-    state.lifeline_users = 0
-    if state.lifeline is not None:
-        closing.close_all(state.lifeline[1:])
-        state.lifeline = None
+    inherited, state.lifeline = state.lifeline, Lifeline()
+    if inherited.ends is not None:
+        closing.close_all(inherited.ends[1:])
 
 
 creation.in_forked_children(_forget_lifeline)

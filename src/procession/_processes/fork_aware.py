@@ -10,11 +10,18 @@ import threading
 
 from procession._runtime import register_after_fork
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["ForkAwareLocal", "ForkAwareThreadLock"]
 
 
 class ForkAwareThreadLock:
     """A lock between threads, which is free in forked children."""
+
+    acquire: Callable[..., bool]  # those of the lock at this time
+    release: Callable[[], None]
 
     def __init__(self) -> None:
         self._renew()

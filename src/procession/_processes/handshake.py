@@ -62,8 +62,8 @@ class Failure:
     __slots__ = ("kind", "text")
 
     def __init__(self, kind: str, text: str) -> None:
-        self.kind = kind
-        self.text = text
+        self.kind: str = kind
+        self.text: str = text
 
 
 def frame(word: Word, text: str = "") -> bytes:

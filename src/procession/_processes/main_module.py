@@ -31,8 +31,8 @@ def where() -> dict[str, str]:
     path = getattr(main, "__file__", None)
     if path is None or os.path.basename(path).startswith("<"):
         return {}
-    if not os.path.isabs(path) and state.directory is not None:
-        path = os.path.join(state.directory, path)
+    if not os.path.isabs(path) and state.main.directory is not None:
+        path = os.path.join(state.main.directory, path)
     return {"init_main_from_path": os.path.normpath(path)}
 
 
@@ -102,7 +102,7 @@ class _replacing_main:  # noqa: N801 - a context manager; contextlib costs every
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None:
-            state.former_mains.append(self._former)
+            state.main.former.append(self._former)
         else:
             sys.modules["__main__"] = self._former
             sys.modules.pop(NAME, None)
@@ -119,9 +119,9 @@ def may_be_unguarded() -> bool:
     line, path = _running_line()
     if line is None or path is None:
         return False
-    if (path, line) not in state.guarded:
-        state.guarded[path, line] = _is_guarded(_lines(path), line)
-    return not state.guarded[path, line]
+    if (path, line) not in state.main.guarded:
+        state.main.guarded[path, line] = _is_guarded(_lines(path), line)
+    return not state.main.guarded[path, line]
 
 
 def _lines(path: str) -> list[str]:

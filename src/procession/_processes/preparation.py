@@ -33,7 +33,7 @@ ALREADY_SET = (
 
 def check_not_importing_main() -> None:
     """RuntimeError in a child that is still importing its parent's main module, and in a parent whose children have failed so."""
-    if state.importing_main or state.is_unguarded:
+    if state.main.importing or state.main.unguarded:
         raise RuntimeError(UNGUARDED)
 
 
@@ -51,7 +51,7 @@ def gather(name: str) -> dict[str, Any]:
         "log_to_stderr": state.log_to_stderr,
         "sys_path": [_absolute(path) for path in sys.path],
         "sys_argv": list(sys.argv),
-        "orig_dir": state.directory,
+        "orig_dir": state.main.directory,
         "dir": _directory(),
         "start_method": state.start_method,
         "installed": state.installed,
@@ -63,7 +63,7 @@ def gather(name: str) -> dict[str, Any]:
 
 
 def _absolute(path: str) -> str:
-    return state.directory if path == "" and state.directory is not None else path
+    return state.main.directory if path == "" and state.main.directory is not None else path
 
 
 def _directory() -> str | None:
@@ -89,7 +89,7 @@ def apply(known: dict[str, Any], install: Callable[[], None]) -> None:
     if known.get("dir") is not None:
         os.chdir(known["dir"])
     if "orig_dir" in known:
-        state.directory = known["orig_dir"]
+        state.main.directory = known["orig_dir"]
     if known.get("log_to_stderr") and not state.log_to_stderr:
         logs.log_to_stderr()
     if "log_level" in known:
@@ -100,7 +100,7 @@ def apply(known: dict[str, Any], install: Callable[[], None]) -> None:
 
 def apply_main(known: dict[str, Any]) -> None:
     """In the child: import the parent's main module, during which no process may be started."""
-    state.importing_main = True
+    state.main.importing = True
     try:
         if known.get("init_main_from_name") is not None:
             main_module.import_from_name(known["init_main_from_name"])
@@ -111,4 +111,4 @@ def apply_main(known: dict[str, Any]) -> None:
             raise
         raise RuntimeError(UNGUARDED) from error
     finally:
-        state.importing_main = False
+        state.main.importing = False

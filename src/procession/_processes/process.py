@@ -254,7 +254,7 @@ class BaseProcess:
 
     @property
     def _inheriting(self) -> bool:
-        return bool(state.importing_main)
+        return bool(state.main.importing)
 
     @property
     def _child(self) -> Child:
@@ -373,7 +373,7 @@ def _working_directory() -> str | None:
 
 
 if state.current is None:
-    state.directory = _working_directory()
+    state.main.directory = _working_directory()
     state.current = _MainProcess()
     state.dangling.add(state.current)
     atexit.register(ending.end_process)

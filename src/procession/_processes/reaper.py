@@ -104,7 +104,7 @@ class Child:
         if failure is not None and failure.kind == "unguarded":
             self.wait()
             self.close()
-            state.is_unguarded = False  # told here, once; the next start is looked at anew
+            state.main.unguarded = False  # told here, once; the next start is looked at anew
             raise RuntimeError(UNGUARDED)
 
     def terminate(self) -> None:
@@ -155,7 +155,7 @@ class Child:
         self._let_lifeline_go()
         failure = self._said.failure
         if failure is not None and failure.kind == "unguarded":
-            state.is_unguarded = True  # no child can get ready: a pool that replaced its workers would do so for ever
+            state.main.unguarded = True  # no child can get ready: a pool that replaced its workers would do so for ever
         _native.process_reaped(self.pid, code)
 
     def _listen(self) -> None:

@@ -27,13 +27,15 @@ class Popen(Child):
     """A forked child."""
 
     method: ClassVar[str] = "fork"
+    pid: int
+    sentinel: int
 
     def _start(self, process_obj: BaseProcess) -> None:
         reserved = closing.open_null()  # so that the new child can be watched even if no descriptor is left
         parent = os.getpid()
         try:
-            with state.lifeline_lock:  # so that no other thread closes what the child will inherit
-                inherited = state.lifeline
+            with state.lifeline.lock:  # so that no other thread closes what the child will inherit
+                inherited = state.lifeline.ends
                 self.pid = bootstrap.fork()
         finally:
             closing.close_all([reserved])

@@ -8,6 +8,7 @@ Not here: the server's own process (`zygote.py`).
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -67,7 +68,7 @@ class ForkServer:
         with self._lock:
             if self._control < 0:
                 raise ConnectionResetError("the fork server was stopped")
-            packets.send(self._control, b"fork", descriptors)
+            packets.send(self._control, str(len(descriptors)).encode(), descriptors)
 
     def stop(self) -> None:
         """End the server. Its children go on; the next start starts another server."""
@@ -164,6 +165,8 @@ class Popen(Child):
     """A child that the fork server forks."""
 
     method: ClassVar[str] = "forkserver"
+    pid: int
+    sentinel: int
     DupFd = ReceivedDescriptor
 
     def _start(self, process_obj: BaseProcess) -> None:
@@ -172,8 +175,9 @@ class Popen(Child):
         in_doubt = main_module.may_be_unguarded()
         extra = {"lifeline": lifeline, "listened_to": in_doubt}
         contents = creation.file_of(*start_data.pack(process_obj, self, extra))
-        life = pidfd.open_self()
+        life = -1
         try:
+            life = pidfd.open_self()
             self._ask([contents, life, *self._passed])
         finally:
             closing.close_all([contents, life])
@@ -217,6 +221,9 @@ class Popen(Child):
             self.pid, self.sentinel, self._report = self._said.pid, found[0], channel
             return True
         closing.close_all([*found, channel])
+        if self._said.stage is Stage.BORN and self._said.pid is not None:  # and no descriptor was left for it here
+            creation.kill(self._said.pid)
+            raise OSError(errno.EMFILE, "no descriptor is left to watch the process with")
         if self._said.stage is Stage.REFUSED and self._said.refusal is not None:
             raise OSError(self._said.refusal, os.strerror(self._said.refusal))
         if self._said.stage is Stage.ENDED:

@@ -31,6 +31,8 @@ class Popen(Child):
     """A spawned child."""
 
     method: ClassVar[str] = "spawn"
+    pid: int
+    sentinel: int
 
     def _start(self, process_obj: BaseProcess) -> None:
         self._passed: list[int] = []

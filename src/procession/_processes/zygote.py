@@ -1,8 +1,8 @@
 """The fork server's own process: it imports once what its children need, and then forks one child for each message.
 
 It listens to one socket whose other end only this program's processes hold, by inheritance: it has no name that anybody else could
-connect to, so there is no key to prove. A message brings the descriptors of: the channel to the one who asks, what the child is given,
-that one's life, and whatever else the child inherits.
+connect to, so there is no key to prove. A message is the number of descriptors that it brings: the channel to the one who asks, what
+the child is given, that one's life, and whatever else the child inherits.
 
 Promises: single-threaded by itself. A child says that it exists before the one who asks goes on, so that a server that dies in between
 starts nobody twice. It reports how its children ended. When the process that started it dies it takes no more requests, and ends
@@ -12,6 +12,7 @@ Not here: the one who asks (`start_forkserver.py`), how a child gets ready (`boo
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -90,8 +91,10 @@ class Zygote:
         return bool(self._children)
 
     def _answer(self) -> None:
-        _message, descriptors = packets.receive(self._control)
-        if len(descriptors) < 3:
+        message, descriptors = packets.receive(self._control)
+        if len(descriptors) != int(message):  # cut: no descriptor was left for the others
+            if descriptors:
+                tell(descriptors[0], frame(Word.REFUSED, str(errno.EMFILE)))
             closing.close_all(descriptors)
             return
         channel = descriptors[0]

@@ -96,20 +96,20 @@ def test_the_lifelines_signal_comes_when_its_owner_is_killed() -> None:
     told, tell = os.pipe()
     owner = os.fork()
     if owner == 0:
-        os.read(told, 1)  # never: it is killed
+        signal.pause()
     tied = os.fork()
     if tied == 0:
         os.close(owner_writer)
         os.write(tell, b"t" if lifeline.tie(owner_reader) else b"f")
         signal.pause()
-    closing.close_all([owner_reader, owner_writer, told])
-    os.close(tell)
+    closing.close_all([owner_reader, owner_writer])
     try:
+        assert os.read(told, 1) == b"t"
         os.kill(owner, signal.SIGKILL)
         os.waitpid(owner, 0)
         assert os.waitstatus_to_exitcode(os.waitpid(tied, 0)[1]) == -signal.SIGTERM
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        closing.close_all([told, tell])
 
 
 def test_a_lifeline_whose_owner_is_dead_says_so_at_once() -> None:

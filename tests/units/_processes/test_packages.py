@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import procession as mp
-from procession import forkserver, process, resource_tracker, spawn, util
+from procession import forkserver, process, spawn, util
 from procession._runtime import state
 from tests.units._processes.conftest import Run
 
@@ -121,7 +121,7 @@ def test_all_other_descriptors_can_be_closed() -> None:
 
 
 def test_the_names_that_packages_read_are_there() -> None:
-    assert state.directory == process.ORIGINAL_DIR
+    assert state.main.directory == process.ORIGINAL_DIR
     assert mp.current_process() in process._dangling.copy()
     process._cleanup()
     assert process._current_process is mp.current_process()
@@ -132,10 +132,6 @@ def test_the_names_that_packages_read_are_there() -> None:
     assert spawn.get_executable() == sys.executable
     assert not spawn.is_forking(sys.argv)
     assert forkserver._forkserver.get_inherited_fds() is None
-    with pytest.raises(ValueError, match="too long"):
-        resource_tracker.register("a" * 512, "shared_memory")
-    resource_tracker.register("name", "shared_memory")
-    resource_tracker.unregister("name", "shared_memory")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         process.nonsense  # noqa: B018
 

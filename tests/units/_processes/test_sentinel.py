@@ -186,3 +186,39 @@ def test_a_child_knows_whether_its_parent_lives(ctx: Any, method: str) -> None:
         parent.join()
         assert receiver.poll(30)
         assert receiver.recv() == (False, True)
+
+
+FEW_DESCRIPTORS = """
+import os, resource, sys, procession as mp
+def work(): pass
+if __name__ == "__main__":
+    ctx = mp.get_context(sys.argv[1])
+    first = ctx.Process(target=work)  # the fork server has its own limit
+    first.start(); first.join(); first.close()
+    counts = set()
+    used = len(os.listdir("/proc/self/fd"))
+    for free in range(16):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + free, 4096))
+        process = ctx.Process(target=work, daemon=bool(free % 2))
+        try:
+            process.start()
+        except OSError as error:
+            assert error.errno == 24, error
+            assert process.pid is None
+        else:
+            process.join()
+            assert process.exitcode == 0
+            process.close()
+            counts.add("started")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+        mp.active_children()
+        counts.add(len(os.listdir("/proc/self/fd")))
+    assert mp.active_children() == []
+    print(counts == {"started", used} or (used, counts))
+"""
+
+
+@pytest.mark.slow
+def test_a_start_without_enough_descriptors_raises_and_leaves_nothing(run: Run, method: str) -> None:
+    done = run("few.py", method, files={"few.py": FEW_DESCRIPTORS})
+    assert (done.stdout, done.stderr) == ("True\n", "")
