@@ -82,7 +82,8 @@ PyObject *queue_get_bytes(PyObject *self, PyObject *const *args, Py_ssize_t n, P
     pn_code code = take(&t, timeout_of(wait));
     PyObject *result = NULL;
     if (code == PN_OK) {
-        result = Py_BuildValue("(y#I)", message.bytes, (Py_ssize_t)message.size, (unsigned int)message.tag);
+        PyObject *payload = PyBytes_FromStringAndSize(message.bytes, (Py_ssize_t)message.size);
+        result = payload == NULL ? NULL : Py_BuildValue("(NI)", payload, (unsigned int)message.tag);
         pn_queue_release_message(&message);
     } else {
         raise_get(self, code);
