@@ -47,36 +47,28 @@ static pn_code sleep_registered(pn_eventcount *count, uint32_t key, pn_reason re
 
 /* The length word of the next message, outside of the section. What it says holds if head is still what it was: see pn_record_at(). The
  * thread sanitizer would call that look into what may be freed a race, and cannot know that it is looked at twice. */
-__attribute__((no_sanitize_thread)) static const _Atomic uint32_t *front(const pn_queue *q, uint32_t *length) {
+__attribute__((no_sanitize_thread)) bool pn_queue_is_readable(const pn_queue *q) {
     for (;;) {
         uint64_t head = pn_load(&q->head);
-        const pn_record *record = pn_record_at(head);
-        *length = atomic_load_explicit(&record->length, memory_order_acquire);
-        if (*length == PN_JUMP) { /* the next segment's first: it may be the empty end */
+        uint32_t length = atomic_load_explicit(&pn_record_at(head)->length, memory_order_acquire);
+        if (length == PN_JUMP) { /* the next segment's first: it may be the empty end */
             pn_off next = pn_load(&pn_segment_at(pn_segment_of(head))->next);
             if (pn_load(&q->head) != head) continue;
-            record = pn_record_at(pn_start_of(next));
-            *length = atomic_load_explicit(&record->length, memory_order_acquire);
+            length = atomic_load_explicit(&pn_record_at(pn_start_of(next))->length, memory_order_acquire);
         }
         atomic_thread_fence(memory_order_acquire);
-        if (PN_LIKELY(pn_load(&q->head) == head)) return &record->length;
+        if (PN_LIKELY(pn_load(&q->head) == head)) return length != 0;
     }
-}
-
-bool pn_queue_is_readable(const pn_queue *q) {
-    uint32_t length;
-    (void)front(q, &length);
-    return length != 0;
 }
 
 bool pn_queue_is_empty(const pn_queue *q) { return atomic_load(&q->shut) == 2 || !pn_queue_is_readable(q); }
 
 pn_code pn_queue_wait_not_empty(pn_queue *q, pn_deadline deadline) {
-    uint32_t length;
-    const _Atomic uint32_t *word = front(q, &length);
-    if (length != 0 || atomic_load(&q->shut) != 0) return PN_OK;
+    const _Atomic uint32_t *word = pn_low_half(&q->nput); /* not the length word: that may be freed, and written over, while we spin */
+    uint32_t nput = atomic_load(word);
+    if (pn_queue_is_readable(q) || atomic_load(&q->shut) != 0) return PN_OK;
     if (deadline <= PN_NOW) return PN_TIMEOUT;
-    if (pn_spin_while(&q->not_empty.spin, word, 0)) return PN_OK;
+    if (pn_spin_while(&q->not_empty.spin, word, nput)) return PN_OK;
     uint32_t key = enlist(&q->not_empty);
     if (pn_queue_is_readable(q) || atomic_load(&q->shut) != 0) {
         delist(&q->not_empty, key);

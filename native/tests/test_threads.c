@@ -89,10 +89,11 @@ TEST(fault_points_act_at_the_hit_that_was_asked_for) {
     CHECK(pn_fault_arm("never.hit", PN_FAULT_KILL, 0) == PN_FULL);
 }
 
+static _Atomic uint32_t morning;
+
 static void *sleep_once(void *unused) {
-    static _Atomic uint32_t never;
-    pn_wait_target target = {&never, 0, PN_WAIT_EVENT, 0, NULL, 0};
-    CHECK(pn_sleep(&target, pn_clock() + 100 * MS) == PN_TIMEOUT);
+    pn_wait_target target = {&morning, 0, PN_WAIT_EVENT, 0, NULL, 0};
+    while (atomic_load(&morning) == 0) CHECK(pn_sleep(&target, PN_FOREVER) == PN_OK);
     return unused;
 }
 
@@ -101,6 +102,8 @@ TEST(more_sleepers_than_rows_sleep_all_the_same) {
     CHECK(pn_self() != 0);
     for (int i = 0; i < 2 * PN_WAIT_ROWS; i++) CHECK(pthread_create(&threads[i], NULL, sleep_once, NULL) == 0);
     AWAIT_SLEEPERS(PN_WAIT_ROWS, PN_WAIT_EVENT);
+    atomic_store(&morning, 1);
+    pn_futex_wake(&morning, INT_MAX);
     for (int i = 0; i < 2 * PN_WAIT_ROWS; i++) pthread_join(threads[i], NULL);
     CHECK(sleepers(PN_WAIT_EVENT) == 0);
 }
