@@ -267,7 +267,7 @@ class Process(process.BaseProcess):
 class DefaultContext(BaseContext):
     """The context behind the functions of the package: its method is chosen once, at the latest at its first use."""
 
-    Process = Process
+    Process: type[process.BaseProcess] = Process
 
     def get_context(self, method: str | None = None) -> BaseContext:
         """The context of `method`, or the one in use (which is fixed by this call)."""
@@ -333,21 +333,21 @@ class ForkContext(BaseContext):
     """The API with the start method fork."""
 
     _name = "fork"
-    Process = ForkProcess
+    Process: type[process.BaseProcess] = ForkProcess
 
 
 class SpawnContext(BaseContext):
     """The API with the start method spawn."""
 
     _name = "spawn"
-    Process = SpawnProcess
+    Process: type[process.BaseProcess] = SpawnProcess
 
 
 class ForkServerContext(BaseContext):
     """The API with the start method forkserver."""
 
     _name = "forkserver"
-    Process = ForkServerProcess
+    Process: type[process.BaseProcess] = ForkServerProcess
 
 
 concrete_contexts: dict[str, BaseContext] = {

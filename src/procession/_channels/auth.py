@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
         def recv_bytes(self, maxlength: int, /) -> bytes:
             """Receive one message; OSError if it is longer."""
+            ...
 
 
 __all__ = [

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "Listener", "SocketClient", "SocketListener", "address_type", "arbitrary_address", "families"]
 
-families = [name for name in ("AF_INET", "AF_UNIX") if hasattr(socket, name)]
-default_family = families[-1]  # the fastest: AF_UNIX where there is one
+families: list[str] = [name for name in ("AF_INET", "AF_UNIX") if hasattr(socket, name)]
+default_family: str = families[-1]  # the fastest: AF_UNIX where there is one
 KNOWN = {*families, "AF_INET6"}
 
 

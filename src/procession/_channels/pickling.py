@@ -114,7 +114,7 @@ if TYPE_CHECKING:
         dispatch_table: Any
 
 
-register = _Forking.register
+register: Callable[[type, Callable[[Any], Any]], None] = _Forking.register
 
 
 def dump(obj: Any, file: SupportsWrite[bytes], protocol: int | None = None) -> None:
@@ -137,11 +137,15 @@ class AbstractReducer:
     """Base class for replacements of the module behind `context.reducer`."""
 
     ForkingPickler: Any
-    register = register
-    dump = staticmethod(dump)
+    register: Callable[[type, Callable[[Any], Any]], None] = register
 
     def __init__(self) -> None:
         self.ForkingPickler = _here.ForkingPickler
+
+    @staticmethod
+    def dump(obj: Any, file: SupportsWrite[bytes], protocol: int | None = None) -> None:
+        """Write the pickle of `obj` to a binary file."""
+        dump(obj, file, protocol)
 
 
 def get_spawning_popen() -> Any:

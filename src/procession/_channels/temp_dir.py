@@ -22,10 +22,11 @@ def get_temp_dir() -> str:
         import tempfile  # noqa: PLC0415 - 5 ms that only processes with files of their own pay
 
         _sweep(tempfile.gettempdir())
-        mark = None
-        while mark is None:
+        while True:
             path = tempfile.mkdtemp(prefix=PREFIX)
             mark = _mark(path)
+            if mark is not None:
+                break
         state.temp_dir = path
         Finalizer(None, _remove, args=(path, mark), exitpriority=-100)
     return state.temp_dir

@@ -11,6 +11,7 @@ import time
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Self
 
 __all__ = ["ThreadClient", "ThreadConnection", "ThreadListener", "thread_pipe"]
@@ -29,6 +30,11 @@ class _Closing:
 
 class ThreadConnection(_Closing):
     """One end of a pipe between threads."""
+
+    send: Callable[[Any], None]
+    send_bytes: Callable[[Any], None]
+    recv: Callable[[], Any]
+    recv_bytes: Callable[[], Any]
 
     def __init__(self, incoming: queue.Queue[Any], outgoing: queue.Queue[Any]) -> None:
         self._in = incoming

@@ -33,7 +33,7 @@ __all__ = [
     "wait_readable",
 ]
 
-abstract_sockets_supported = sys.platform == "linux"
+abstract_sockets_supported: bool = sys.platform == "linux"
 LONGEST_POLL = 2**31 - 1  # ms: poll() takes a C int
 UNREADABLE = select.POLLIN | select.POLLPRI
 

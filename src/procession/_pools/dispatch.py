@@ -39,6 +39,7 @@ class Feeding(Protocol):
 
     def feed(self) -> bool:
         """Submit what is wanted; did anything happen?"""
+        ...
 
     def fail(self, error: BaseException) -> None:
         """End the input with an error."""
@@ -69,6 +70,7 @@ class Crew(Protocol):
 
     def receive(self, timeout: float) -> list[tuple[int, bool, Any]]:
         """Answers (sequence, success, value or exception) as soon as there are any; empty after `timeout` seconds."""
+        ...
 
     def check(self, dispatcher: Dispatcher) -> None:
         """Look for dead workers: report their tasks to `dispatcher.lose` and `dispatcher.give_again`, and replace them."""
@@ -84,7 +86,7 @@ class Dispatcher:
         self.crew = crew
         self.tasks: dict[int, Task] = {}
         self.broken: BaseException | None = None  # why no worker can be had
-        self.closing = False
+        self.closing: bool = False
         self._next = 0
         self._submitting = threading.Lock()
         self._baton = threading.Lock()  # held by the leader

@@ -21,8 +21,8 @@ class MaybeEncodingError(Exception):
     """A result (or an exception) of a task cannot be pickled or rebuilt: `exc` says why, `value` what it was; both as text."""
 
     def __init__(self, exc: object, value: object) -> None:
-        self.exc = repr(exc)
-        self.value = _repr(value)
+        self.exc: str = repr(exc)
+        self.value: str = _repr(value)
         super().__init__(self.exc, self.value)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -43,7 +43,7 @@ class AsyncResult(Generic[T]):
         error_callback: Callable[[BaseException], object] | None = None,
         pool: object = None,
     ) -> None:
-        self.done = False
+        self.done: bool = False
         self.function = function
         self._dispatcher = dispatcher
         self._callback = callback
@@ -141,7 +141,7 @@ class IMapIterator(Generic[T]):
     """The results of `imap`, in the order of the items; `next(timeout=None)` raises `TimeoutError` when time runs out."""
 
     def __init__(self, dispatcher: Dispatcher, function: Callable[..., Any], pool: object = None) -> None:
-        self.done = False  # an answer is there that has not been handed out
+        self.done: bool = False  # an answer is there that has not been handed out
         self.function = function
         self._dispatcher = dispatcher
         self._pool = pool

@@ -16,6 +16,7 @@ from procession._runtime import state
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Self
 
 __all__ = [
@@ -179,6 +180,9 @@ def _field(name: str) -> property:
 class SynchronizedBase:
     """A ctypes object in shared memory with its lock; `with wrapper:` holds the lock over several accesses."""
 
+    acquire: Callable[..., bool]  # the lock's own
+    release: Callable[[], None]
+
     def __init__(self, obj: Any, lock: Any = None, ctx: Any = None) -> None:
         self._obj = obj
         self._lock = lock or (ctx.RLock() if ctx is not None else RLock())
@@ -209,7 +213,7 @@ class SynchronizedBase:
 class Synchronized(SynchronizedBase):
     """A simple value: `value` reads and writes it under the lock."""
 
-    value = _field("value")
+    value: Any = _field("value")
 
 
 class SynchronizedArray(SynchronizedBase):
@@ -233,5 +237,5 @@ class SynchronizedArray(SynchronizedBase):
 class SynchronizedString(SynchronizedArray):
     """An array of characters: `value` up to the first NUL, `raw` all of it."""
 
-    value = _field("value")
-    raw = _field("raw")
+    value: Any = _field("value")
+    raw: Any = _field("raw")

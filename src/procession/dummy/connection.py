@@ -5,6 +5,6 @@ from procession._channels.thread_pipe import ThreadConnection as Connection
 from procession._channels.thread_pipe import ThreadListener as Listener
 from procession._channels.thread_pipe import thread_pipe as Pipe  # noqa: N812
 
-families = [None]
+families: list[None] = [None]
 
 __all__ = ["Client", "Connection", "Listener", "Pipe", "families"]
