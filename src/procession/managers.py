@@ -32,10 +32,11 @@ from procession._managers.protocol import dispatch, listener_client
 from procession._managers.protocol import to_error as convert_to_error
 from procession._managers.registry import all_methods, public_methods
 from procession._managers.server import Server
+from procession._managers.shared_memory_manager import SharedMemoryManager, SharedMemoryServer
 
 __all__ = [
     "AcquirerProxy", "ArrayProxy", "AutoProxy", "BarrierProxy", "BaseListProxy", "BaseManager", "BasePoolProxy", "BaseProxy",
     "ConditionProxy", "DictProxy", "EventProxy", "IteratorProxy", "ListProxy", "MakeProxyType", "Namespace", "NamespaceProxy",
-    "PoolProxy", "RebuildProxy", "RemoteError", "Server", "SetProxy", "State", "SyncManager", "Token", "Value", "ValueProxy",
-    "all_methods", "convert_to_error", "dispatch", "listener_client", "public_methods",
+    "PoolProxy", "RebuildProxy", "RemoteError", "Server", "SetProxy", "SharedMemoryManager", "SharedMemoryServer", "State",
+    "SyncManager", "Token", "Value", "ValueProxy", "all_methods", "convert_to_error", "dispatch", "listener_client", "public_methods",
 ]  # fmt: skip

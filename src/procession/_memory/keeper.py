@@ -42,6 +42,6 @@ def _listed(names: dict[str, OSError | None]) -> str:
 def _say(text: str) -> None:
     text = f"resource_tracker: {text}"
     try:
-        warnings.warn(text, stacklevel=2)
+        warnings.warn(text, stacklevel=3)
     except UserWarning:  # the program makes errors of its warnings, and there is nobody here to catch one
         print(text, file=sys.stderr)  # noqa: T201 - a keeper has no other way

@@ -182,11 +182,7 @@ class SharedMemory:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.name, False, self.size)
 
-    def __del__(self) -> None:
-        try:
-            self.close()
-        except BufferError:
-            return  # whoever uses a view keeps the memory; it goes with the last of them
+    # No __del__: the mapping goes by itself with the last of this object, its `buf`, their slices and arrays.
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, size={self.size})"

@@ -5,8 +5,7 @@ The layout is that of the standard library's module (3.9 to 3.13 were looked at)
     offset               what
     0                    int64: n, the number of items
     8                    n + 1 times int64: where each item begins in the data, and where the last one ends
-    16 + 8 n             the data: each item in 8 bytes, or as many more as its first text of UTF-8 or bytes takes, rounded up
-                         so that at least one NUL follows
+    16 + 8 n             the data: each item in 8 bytes, or as many more as its first text in UTF-8, or bytes, takes
     + end of the data    n times 8 bytes: the item's format, padded with NULs; the module `struct` understands it
     + 8 n                n times one byte: how to read the item back (0: as it is, 1: text, 2: bytes, 3: None)
 
@@ -199,7 +198,8 @@ def _pack(item: Any, position: int) -> tuple[str, bytes, int]:
     kind = KINDS.get(type(item), AS_IT_IS)
     if kind in (TEXT, BYTES):
         data = item.encode() if kind == TEXT else item
-        room = ROUNDING * (len(data) // ROUNDING + 1)
+        # As the standard library counts, which goes by characters, and never less than the text takes, which it forgets.
+        room = max(ROUNDING * (len(item) // ROUNDING + 1), -(-len(data) // ROUNDING) * ROUNDING)
         return f"{room}s", data.ljust(room, b"\0"), kind
     format_ = FORMATS.get(type(item))
     if format_ is None:

@@ -27,7 +27,7 @@ def _nothing(name: str) -> None:
 
 
 # Kinds of resources -> what removes one by its name.
-CLEANUP: dict[str, Callable[[str], None]] = {"noop": _nothing, "dummy": _nothing, "shared_memory": segments.remove}
+CLEANUP: dict[str, Callable[[str], None]] = {"noop": _nothing, "shared_memory": segments.remove}
 
 
 class ResourceTracker:
