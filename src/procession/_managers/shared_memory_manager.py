@@ -10,10 +10,8 @@ from __future__ import annotations
 from procession._managers.manager import SHUTDOWN, STARTED, BaseManager
 from procession._managers.protocol import dispatch
 from procession._managers.server import Server
-from procession._memory import ledger
+from procession._memory import ledger, segment, shareable_list
 from procession._memory.leftovers import SEGMENTS
-from procession._memory.segment import SharedMemory
-from procession._memory.shareable_list import ShareableList
 from procession._os import segments
 from procession._runtime import Finalizer
 from procession.errors import ProcessError
@@ -93,17 +91,17 @@ class SharedMemoryManager(BaseManager):
         super().start(initializer, initargs)
         self.shutdown = Finalizer(self, _shut_down, args=(self.shutdown, self._made), exitpriority=0)
 
-    def SharedMemory(self, size: int) -> SharedMemory:  # noqa: N802 - the documented name
+    def SharedMemory(self, size: int) -> segment.SharedMemory:  # noqa: N802 - the documented name
         """A new block of `size` bytes. ValueError if there is no server yet."""
         self._check_started()
-        block = SharedMemory(create=True, size=size)
+        block = segment.SharedMemory(create=True, size=size)
         self._entrust(block)
         return block
 
-    def ShareableList(self, sequence: Iterable[Any]) -> ShareableList:  # noqa: N802 - the documented name
+    def ShareableList(self, sequence: Iterable[Any]) -> shareable_list.ShareableList:  # noqa: N802 - the documented name
         """A new list, in a block of its own. ValueError if there is no server yet."""
         self._check_started()
-        made = ShareableList(sequence)
+        made = shareable_list.ShareableList(sequence)
         self._entrust(made.shm)
         return made
 
@@ -111,9 +109,11 @@ class SharedMemoryManager(BaseManager):
         if self._state.value == SHUTDOWN:
             raise ProcessError("Manager has shut down")
         if self._state.value != STARTED:
-            raise ValueError("the manager has no server yet: call start() or connect() first, or use it in a with statement")
+            raise ValueError(
+                "the manager has no server yet: call start() or connect() first, or use it in a with statement"
+            )
 
-    def _entrust(self, block: SharedMemory) -> None:
+    def _entrust(self, block: segment.SharedMemory) -> None:
         """Put the server in charge of a block; remove it if that fails."""
         name, identity = block.name, segments.identity(segments.path_of(block.name))
         try:

@@ -16,7 +16,9 @@ from procession._os import ledgers
 
 __all__ = ["main"]
 
-ADVICE = {leftovers.SEGMENTS: ": whoever creates one calls unlink() when nobody needs it any more, or creates it with track=False"}
+ADVICE = {
+    leftovers.SEGMENTS: ": whoever creates one calls unlink() when nobody needs it any more, or creates it with track=False"
+}
 
 
 def main() -> int:

@@ -53,7 +53,7 @@ KINDS: dict[str, Callable[[str, Record], None]] = {SEGMENTS: _remove_segment, "d
 
 def entries(ledger: str, kind: str) -> dict[str, Record]:
     """Everything of one kind that is written down, by name; none if there is no such ledger."""
-    found = {}
+    found: dict[str, Record] = {}
     try:
         names = os.listdir(f"{ledger}/{kind}")
     except FileNotFoundError:

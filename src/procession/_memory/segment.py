@@ -119,7 +119,9 @@ class SharedMemory:
         try:
             found = os.fstat(fd).st_size
             if found == 0:
-                raise ValueError(f"segment {name!r} is empty: whoever made it has not given it a size yet, or has taken it away")
+                raise ValueError(
+                    f"segment {name!r} is empty: whoever made it has not given it a size yet, or has taken it away"
+                )
             self._map(fd, found)
             if self._track:
                 ledger.of_program().add(SEGMENTS, self._key(), segments.identity(fd))

@@ -25,8 +25,8 @@ from procession._memory.segment import SharedMemory
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
+    from collections.abc import Iterable, Iterator
+    from typing import Any, ClassVar
 
 __all__ = ["ShareableList"]
 
@@ -131,7 +131,9 @@ class ShareableList:
         at = self._formats_at + WORD.size * position
         found = bytes(self.shm.buf[at : at + WORD.size]).rstrip(b"\0").decode("ascii", "replace")
         if found not in PACKERS and (not (match := STRING.fullmatch(found)) or int(match[1]) > self._room(position)):
-            raise ValueError(f"item {position} of ShareableList {self.shm.name!r} is damaged: it has the format {found!r}")
+            raise ValueError(
+                f"item {position} of ShareableList {self.shm.name!r} is damaged: it has the format {found!r}"
+            )
         return found
 
     @property
@@ -170,6 +172,9 @@ class ShareableList:
         buf[at : at + WORD.size] = format_.encode().ljust(WORD.size, b"\0")
         buf[self._kinds_at + position] = kind
 
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.__getitem__, range(self._list_len))
+
     def __len__(self) -> int:
         return self._list_len
 
@@ -190,7 +195,7 @@ class ShareableList:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self)!r}, name={self.shm.name!r})"
 
-    __class_getitem__ = classmethod(types.GenericAlias)
+    __class_getitem__: ClassVar[Any] = classmethod(types.GenericAlias)
 
 
 def _pack(item: Any, position: int) -> tuple[str, bytes, int]:

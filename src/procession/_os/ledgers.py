@@ -90,7 +90,9 @@ def _open_own(path: str) -> int:
     if os.fstat(fd).st_uid != os.geteuid():
         os.close(fd)
         raise PermissionError(
-            errno.EPERM, "a program writes down its segments here, but somebody else has made this directory: remove it", path
+            errno.EPERM,
+            "a program writes down its segments here, but somebody else has made this directory: remove it",
+            path,
         )
     return fd
 
@@ -127,7 +129,9 @@ def tie(lifeline: int) -> None:
     """Let a keeper wait for the end of all who share this open file. OSError (EBADF) if it is no file in memory."""
     # A keeper of another file would see an end that is none, and remove what is in use.
     if not os.readlink(f"/proc/self/fd/{lifeline}").startswith("/memfd:procession"):
-        raise OSError(errno.EBADF, f"somebody has closed descriptor {lifeline}, by which this program's segments are kept")
+        raise OSError(
+            errno.EBADF, f"somebody has closed descriptor {lifeline}, by which this program's segments are kept"
+        )
     fcntl.flock(lifeline, fcntl.LOCK_SH)
 
 
@@ -182,7 +186,10 @@ def _descriptors(*passed: int) -> list[tuple[int, int] | tuple[int, int, int] | 
         (os.POSIX_SPAWN_DUP2, fd, fd) for fd in passed
     ]
     actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in creation.inheritable() if fd not in passed]
-    actions += [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    actions += [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+    ]
     if not _is_open(2):
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
     return actions

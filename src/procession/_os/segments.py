@@ -17,11 +17,27 @@ TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LONGEST", "ROOT", "check_space", "create", "identity", "is_there", "map_whole", "open_existing", "path_of", "remove"]
+__all__ = [
+    "LONGEST",
+    "ROOT",
+    "check_space",
+    "create",
+    "identity",
+    "is_there",
+    "map_whole",
+    "open_existing",
+    "path_of",
+    "remove",
+]
 
 ROOT = "/dev/shm"  # noqa: S108 - where the C library's shm_open() looks
 LONGEST = 255  # bytes of a file name
-NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)  # what kernels say to O_TMPFILE, or without /proc
+NOT_SUPPORTED = (
+    errno.EOPNOTSUPP,
+    errno.EISDIR,
+    errno.EINVAL,
+    errno.ENOENT,
+)  # what kernels say to O_TMPFILE, or without /proc
 LOOK = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -105,7 +121,8 @@ def check_space(size: int) -> None:
     free = system.f_bavail * system.f_frsize
     if system.f_blocks and size > free:
         raise OSError(
-            errno.ENOSPC, f"a segment of {size} bytes was asked for, and {ROOT} has {free} left: enlarge it, or remove segments"
+            errno.ENOSPC,
+            f"a segment of {size} bytes was asked for, and {ROOT} has {free} left: enlarge it, or remove segments",
         )
 
 

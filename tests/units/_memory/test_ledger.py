@@ -57,7 +57,10 @@ def test_attaching_never_unlinks_and_gives_no_warning(run: Run) -> None:
     mine = SharedMemory(create=True, size=10)
     assert run("block = SharedMemory(sys.argv[1]); block.buf[0] = 7", mine.name) == ([], "")
     assert run("block = SharedMemory(sys.argv[1], track=False)", mine.name) == ([], "")
-    assert run("block = SharedMemory(sys.argv[1]); own = SharedMemory(create=True, size=1); own.unlink()", mine.name)[1] == ""
+    assert (
+        run("block = SharedMemory(sys.argv[1]); own = SharedMemory(create=True, size=1); own.unlink()", mine.name)[1]
+        == ""
+    )
     again = SharedMemory(mine.name)
     assert again.buf[0] == 7
     again.close()
@@ -213,13 +216,16 @@ def test_a_keeper_hears_nothing_but_its_programs_end(start: Any, there: There) -
 
 
 def test_a_child_forked_by_hand_belongs_to_the_program(run: Run, there: There) -> None:
-    code = MAKE + """
+    code = (
+        MAKE
+        + """
 if os.fork() == 0:
     own = SharedMemory(create=True, size=5)
     print(own.name, flush=True)
     os._exit(0)
 os.wait()
 """
+    )
     names, errors = run(code)
     assert len(names) == 2
     assert leaked(2) in errors

@@ -93,7 +93,9 @@ def test_an_item_that_does_not_fit_changes_nothing(made: ShareableList) -> None:
         assert list(made) == before
 
 
-@pytest.mark.parametrize(("index", "error"), [(7, IndexError), (-8, IndexError), (1.0, TypeError), (slice(1), TypeError)])
+@pytest.mark.parametrize(
+    ("index", "error"), [(7, IndexError), (-8, IndexError), (1.0, TypeError), (slice(1), TypeError)]
+)
 def test_an_index_that_is_none_is_an_error(made: ShareableList, index: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         made[index]
@@ -146,5 +148,5 @@ def test_a_damaged_item_is_said_to_be_damaged(made: ShareableList) -> None:
     for damage in (b"99999s\0\0", b"\xff" * 8, b"24sq\0\0\0\0", b"P\0\0\0\0\0\0\0", b"0s\0\0\0\0\0\0"):
         at = made._formats_at
         made.shm.buf[at : at + 8] = damage
-        with pytest.raises(ValueError, match="item 0 of ShareableList .* is damaged"):
+        with pytest.raises(ValueError, match=r"item 0 of ShareableList .* is damaged"):
             made[0]
