@@ -23,44 +23,44 @@ from procession.errors import (
 
 TYPE_CHECKING = False  # importing typing would cost 3 ms
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Final
 
     from procession._cli.drop_in import install as install
     from procession._context import Process as Process
     from procession._context import default_context
 
-    active_children = default_context.active_children
-    allow_connection_pickling = default_context.allow_connection_pickling
-    Array = default_context.Array
-    Barrier = default_context.Barrier
-    BoundedSemaphore = default_context.BoundedSemaphore
-    Condition = default_context.Condition
-    cpu_count = default_context.cpu_count
-    current_process = default_context.current_process
-    Event = default_context.Event
-    freeze_support = default_context.freeze_support
-    get_all_start_methods = default_context.get_all_start_methods
-    get_context = default_context.get_context
-    get_logger = default_context.get_logger
-    get_start_method = default_context.get_start_method
-    JoinableQueue = default_context.JoinableQueue
-    Lock = default_context.Lock
-    log_to_stderr = default_context.log_to_stderr
-    Manager = default_context.Manager
-    parent_process = default_context.parent_process
-    Pipe = default_context.Pipe
-    Pool = default_context.Pool
-    Queue = default_context.Queue
-    RawArray = default_context.RawArray
-    RawValue = default_context.RawValue
-    reducer = default_context.reducer
-    RLock = default_context.RLock
-    Semaphore = default_context.Semaphore
-    set_executable = default_context.set_executable
-    set_forkserver_preload = default_context.set_forkserver_preload
-    set_start_method = default_context.set_start_method
-    SimpleQueue = default_context.SimpleQueue
-    Value = default_context.Value
+    active_children: Final = default_context.active_children
+    allow_connection_pickling: Final = default_context.allow_connection_pickling
+    Array: Final = default_context.Array
+    Barrier: Final = default_context.Barrier
+    BoundedSemaphore: Final = default_context.BoundedSemaphore
+    Condition: Final = default_context.Condition
+    cpu_count: Final = default_context.cpu_count
+    current_process: Final = default_context.current_process
+    Event: Final = default_context.Event
+    freeze_support: Final = default_context.freeze_support
+    get_all_start_methods: Final = default_context.get_all_start_methods
+    get_context: Final = default_context.get_context
+    get_logger: Final = default_context.get_logger
+    get_start_method: Final = default_context.get_start_method
+    JoinableQueue: Final = default_context.JoinableQueue
+    Lock: Final = default_context.Lock
+    log_to_stderr: Final = default_context.log_to_stderr
+    Manager: Final = default_context.Manager
+    parent_process: Final = default_context.parent_process
+    Pipe: Final = default_context.Pipe
+    Pool: Final = default_context.Pool
+    Queue: Final = default_context.Queue
+    RawArray: Final = default_context.RawArray
+    RawValue: Final = default_context.RawValue
+    reducer: Any = default_context.reducer
+    RLock: Final = default_context.RLock
+    Semaphore: Final = default_context.Semaphore
+    set_executable: Final = default_context.set_executable
+    set_forkserver_preload: Final = default_context.set_forkserver_preload
+    set_start_method: Final = default_context.set_start_method
+    SimpleQueue: Final = default_context.SimpleQueue
+    Value: Final = default_context.Value
 
 __all__ = [
     "Array", "AuthenticationError", "Barrier", "BoundedSemaphore", "BufferTooShort", "Condition", "Event", "JoinableQueue", "Lock",

@@ -12,8 +12,7 @@ from procession._runtime import state as _state
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Final, NoReturn
 
 __all__ = ["ensure_running", "get_inherited_fds", "main", "set_forkserver_preload"]
 
@@ -42,8 +41,8 @@ class ForkServer:
 
 
 _forkserver = ForkServer()
-ensure_running: Callable[[], None] = _forkserver.ensure_running
-get_inherited_fds: Callable[[], list[int] | None] = _forkserver.get_inherited_fds
+ensure_running: Final = _forkserver.ensure_running
+get_inherited_fds: Final = _forkserver.get_inherited_fds
 
 
 def _install() -> None:

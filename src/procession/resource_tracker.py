@@ -10,13 +10,13 @@ from procession._runtime import state as _state
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Final
 
 __all__ = ["ensure_running", "getfd", "register", "unregister"]
 
 _ALSO = (_CLEANUP_FUNCS, ResourceTracker)  # what packages and tests read
 _resource_tracker: ProgramTracker = _state.extra.setdefault("resource_tracker", ProgramTracker())
-ensure_running: Callable[[], None] = _resource_tracker.ensure_running
-register: Callable[[str, str], None] = _resource_tracker.register
-unregister: Callable[[str, str], None] = _resource_tracker.unregister
-getfd: Callable[[], int | None] = _resource_tracker.getfd
+ensure_running: Final = _resource_tracker.ensure_running
+register: Final = _resource_tracker.register
+unregister: Final = _resource_tracker.unregister
+getfd: Final = _resource_tracker.getfd

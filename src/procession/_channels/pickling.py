@@ -18,7 +18,7 @@ TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     import pickle
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Final
 
     from _typeshed import ReadableBuffer, SupportsWrite
 
@@ -114,7 +114,7 @@ if TYPE_CHECKING:
         dispatch_table: Any
 
 
-register: Callable[[type, Callable[[Any], Any]], None] = _Forking.register
+register: Final = _Forking.register
 
 
 def dump(obj: Any, file: SupportsWrite[bytes], protocol: int | None = None) -> None:
