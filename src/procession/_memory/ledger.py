@@ -42,8 +42,14 @@ class Ledger:
     # ── entries ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def add(self, kind: str, name: str, identity: str | None = None) -> None:
         """Write down that the program has to remove something; `identity` says which file of that name (None: whichever)."""
-        self.ensure_kept(kind)
+        if self._opened_by != os.getpid():
+            self._prepare(kind)
         self._write(kind, name, str(Record(identity, os.getpid())))
+        try:
+            self._start_keeper()
+        except BaseException:
+            self._discard(kind, name)
+            raise
 
     def confirm(self, kind: str, name: str, identity: str) -> None:
         """Write the same again, if another process has crossed it out because it was not there yet."""
@@ -54,11 +60,11 @@ class Ledger:
     def _write(self, kind: str, name: str, text: str) -> None:
         while True:
             try:
-                os.symlink(text, f"{kind}/{name}", dir_fd=self._fd)
+                os.symlink(text, f"{self.path}/{kind}/{name}")
             except FileExistsError:
                 self._discard(kind, name)  # of something that went without us
             except FileNotFoundError:
-                self.ensure_kept(kind)  # the ledger was taken away with its last entry
+                self._prepare(kind)  # there is no ledger yet, or it was taken away with its last entry
             else:
                 return
 
@@ -90,18 +96,22 @@ class Ledger:
             return  # nothing was written down
 
     # ── who sees to it ───────────────────────────────────────────────────────────────────────────────────────────────
-    def ensure_kept(self, kind: str = SEGMENTS) -> None:
-        """Have a ledger with a place for this kind, and a keeper."""
+    def ensure_kept(self) -> None:
+        """Have a ledger and a keeper."""
+        self._prepare(SEGMENTS)
+        self._start_keeper()
+
+    def _prepare(self, kind: str) -> None:
+        """Have a ledger with a place for this kind, marked by this process."""
         if self._fd < 0 or not ledgers.is_live(self._fd, self.path):
             self._open()
         if self._opened_by != os.getpid():
             self._opened_by = os.getpid()
             Finalizer(None, self.retire, exitpriority=AT_EXIT)
         try:
-            os.mkdir(kind, 0o700, dir_fd=self._fd)
-        except FileExistsError:
-            pass  # as nearly always
-        self._start_keeper()
+            os.mkdir(f"{self.path}/{kind}", 0o700)
+        except (FileExistsError, FileNotFoundError):
+            return  # another process was first, to make the place or to take the ledger away: whoever writes will see
 
     def _open(self) -> None:
         self.close()
@@ -116,16 +126,16 @@ class Ledger:
         executable = state.executable or sys.executable
         if not executable or getattr(sys, "frozen", False):
             return  # a frozen program cannot be started as something else: the next program removes what this one leaves
-        lifeline = self.lifeline()
-        ledgers.tie(lifeline)
-        pid = ledgers.start_keeper(self._fd, lifeline, os.fsdecode(executable), [*_options(), "-c", KEEPER, self.path])
+        pid = ledgers.start_keeper(
+            self.path, self.lifeline, os.fsdecode(executable), lambda: [*_options(), "-c", KEEPER, self.path]
+        )
         if pid is not None:
             self._reap_keeper()
             self.keeper, self._keepers_parent = pid, os.getpid()
 
     def is_kept(self) -> bool:
         """Is there a keeper?"""
-        return self._fd >= 0 and ledgers.has_keeper(self._fd)
+        return self._fd >= 0 and ledgers.has_keeper(self.path)
 
     def retire(self) -> bool:
         """At the end of a process: cross out what is gone already. The keeper's parent removes an empty ledger, and ends the keeper.

@@ -178,7 +178,11 @@ class SharedMemory:
 
         FileNotFoundError if that has been done before, in whatever process.
         """
-        segments.remove(self._name)
+        try:
+            segments.remove(self._name)
+        except FileNotFoundError:
+            self._cross_out()  # another program has removed it
+            raise
         self._cross_out()
 
     def __reduce__(self) -> tuple[Any, ...]:

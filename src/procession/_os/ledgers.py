@@ -23,7 +23,7 @@ from procession._os.segments import ROOT
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "all_of_this_user", "end_keeper", "exit_code_of_keeper", "has_keeper", "hold", "is_live", "lock_if_unused", "new_lifeline", "place",
@@ -103,7 +103,7 @@ def lock_if_unused(path: str) -> int | None:
         fd = _open_own(path)
     except (FileNotFoundError, PermissionError):
         return None  # it went at this moment, or is none of ours
-    if _try_lock(fd) and not has_keeper(fd):
+    if _try_lock(fd) and not has_keeper(path):
         return fd
     os.close(fd)
     return None
@@ -144,10 +144,10 @@ def wait_for_end(lifeline: int) -> None:
 
 
 # ── the keeper ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-def has_keeper(ledger: int) -> bool:
+def has_keeper(path: str) -> bool:
     """Does a keeper wait for the program of this ledger?"""
     try:
-        mark = os.open(KEEPER, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=ledger)
+        mark = os.open(f"{path}/{KEEPER}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     try:
@@ -156,20 +156,23 @@ def has_keeper(ledger: int) -> bool:
         os.close(mark)
 
 
-def start_keeper(ledger: int, lifeline: int, executable: str, arguments: Sequence[str]) -> int | None:
-    """Start a keeper, unless there is one: its process id. It is given the numbers of two more arguments: of the lifeline, of its mark.
+def start_keeper(
+    path: str, lifeline: Callable[[], int], executable: str, arguments: Callable[[], Sequence[str]]
+) -> int | None:
+    """Start a keeper, unless there is one: its process id. Two more arguments are the numbers of two descriptors: lifeline, mark.
 
     It hears nothing but SIGKILL, has no terminal, no standard input or output; stderr is that of this process.
     """
-    mark = os.open(KEEPER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=ledger)
+    mark = os.open(f"{path}/{KEEPER}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         if not _try_lock(mark):
             return None
-        passed = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (lifeline, mark)]  # no standard stream's number
+        tie(lifeline())
+        passed = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in (lifeline(), mark)]  # no standard stream's number
         try:
             return os.posix_spawn(
                 executable,
-                [executable, *arguments, *map(str, passed)],
+                [executable, *arguments(), *map(str, passed)],
                 os.environ,
                 file_actions=_descriptors(*passed),
                 setsid=True,
