@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-__all__ = ["Finalizer", "Lifeline", "MainModule", "Runtime", "Spawning", "register_after_fork", "run_after_forkers", "run_finalizers", "state"]
+__all__ = [
+    "Finalizer",
+    "Lifeline",
+    "MainModule",
+    "Runtime",
+    "Spawning",
+    "register_after_fork",
+    "run_after_forkers",
+    "run_finalizers",
+    "state",
+]
 
 
 class Spawning(threading.local):
@@ -80,7 +90,7 @@ class Runtime:
         self.reducers: dict[
             type, Callable[[Any], tuple[Any, ...]]
         ] = {}  # how our own objects are pickled, beside copyreg's
-        self.ledger: Any = None  # where the program writes down the segments that it has to remove; set by _memory.ledger
+        self.ledger: Any = None  # names of the segments that the program has to remove; set by _memory.ledger
         self.extra: dict[str, Any] = {}  # for doors whose names other packages reach into
 
 

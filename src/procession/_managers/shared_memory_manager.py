@@ -29,7 +29,7 @@ __all__ = ["SharedMemoryManager", "SharedMemoryServer"]
 class SharedMemoryServer(Server):
     """A server that is in charge of blocks of shared memory, too."""
 
-    public = (*Server.public, "track_segment", "release_segment", "list_segments")
+    public: tuple[str, ...] = (*Server.public, "track_segment", "release_segment", "list_segments")
 
     def __init__(self, registry: dict[str, Entry], address: Any, authkey: bytes, serializer: str) -> None:
         super().__init__(registry, address, authkey, serializer)
@@ -89,7 +89,7 @@ class SharedMemoryManager(BaseManager):
     def start(self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()) -> None:
         """Start a server process, which calls `initializer(*initargs)` first. ProcessError if it is started already."""
         super().start(initializer, initargs)
-        self.shutdown = Finalizer(self, _shut_down, args=(self.shutdown, self._made), exitpriority=0)
+        self.shutdown: Any = Finalizer(self, _shut_down, args=(self.shutdown, self._made), exitpriority=0)
 
     def SharedMemory(self, size: int) -> segment.SharedMemory:  # noqa: N802 - the documented name
         """A new block of `size` bytes. ValueError if there is no server yet."""
