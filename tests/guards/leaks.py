@@ -92,6 +92,7 @@ def _what_the_package_keeps(pytestconfig: pytest.Config) -> None:
     """Open what is opened once for a process, so that the first test to need it is not blamed."""
     try:
         import procession as mp
+        from procession import resource_tracker
 
         mp.Lock()
         for method in ("forkserver", "fork"):  # the server; what ties daemons to this process
@@ -99,6 +100,7 @@ def _what_the_package_keeps(pytestconfig: pytest.Config) -> None:
             first.start()
             first.join()
             first.close()
+        resource_tracker.ensure_running()  # of named shared memory
     except Exception:  # the tests of the package fail by themselves; those that only read it still run
         pytestconfig.stash[WARM_UP] = traceback.format_exc()
     else:
