@@ -84,7 +84,9 @@ class Token:
     __module__ = "procession._managers.api"
 
     def __init__(self, typeid: str, address: Any, id: str) -> None:
-        self.typeid, self.address, self.id = typeid, address, id
+        self.typeid: str = typeid
+        self.address: Any = address
+        self.id: str = id
 
     def __getstate__(self) -> tuple[str, Any, str]:
         return (self.typeid, self.address, self.id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import MutableSet
 
-from procession._managers.proxy import BaseProxy, make_proxy_type
+from procession._managers.proxy import BaseProxy, exposing
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class IteratorProxy(BaseProxy):
     """An iterator, or a generator."""
 
     __module__ = HERE
-    _exposed_: tuple[str, ...] = ("__next__", "send", "throw", "close")
+    _exposed_ = ("__next__", "send", "throw", "close")
 
     def __iter__(self) -> Self:
         return self
@@ -77,7 +77,7 @@ class ConditionProxy(AcquirerProxy):
     """A condition."""
 
     __module__ = HERE
-    _exposed_: tuple[str, ...] = ("acquire", "release", "wait", "notify", "notify_all", "locked")
+    _exposed_ = ("acquire", "release", "wait", "notify", "notify_all", "locked")
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for a notification; did it come in time?"""
@@ -108,7 +108,7 @@ class EventProxy(BaseProxy):
     """An event."""
 
     __module__ = HERE
-    _exposed_: tuple[str, ...] = ("is_set", "set", "clear", "wait")
+    _exposed_ = ("is_set", "set", "clear", "wait")
 
     def is_set(self) -> Any:
         """Is it set?"""
@@ -131,7 +131,7 @@ class BarrierProxy(BaseProxy):
     """A barrier."""
 
     __module__ = HERE
-    _exposed_: tuple[str, ...] = ("__getattribute__", "wait", "abort", "reset")
+    _exposed_ = ("__getattribute__", "wait", "abort", "reset")
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for the other parties; the index of this one."""
@@ -165,7 +165,7 @@ class NamespaceProxy(BaseProxy):
     """A namespace: its attributes are those of the object; names that begin with an underscore are the proxy's own."""
 
     __module__ = HERE
-    _exposed_: tuple[str, ...] = ("__getattribute__", "__setattr__", "__delattr__")
+    _exposed_ = ("__getattribute__", "__setattr__", "__delattr__")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -189,7 +189,7 @@ class ValueProxy(BaseProxy):
     """A value."""
 
     __module__ = HERE
-    _exposed_: tuple[str, ...] = ("get", "set")
+    _exposed_ = ("get", "set")
 
     def get(self) -> Any:
         """The value."""
@@ -199,25 +199,34 @@ class ValueProxy(BaseProxy):
         """Set the value."""
         return self._callmethod("set", (value,))
 
-    value = property(get, set, doc="The value.")
+    value: property = property(get, set, doc="The value.")
 
     @classmethod
     def __class_getitem__(cls, _item: Any) -> Any:
         return cls
 
 
-ArrayProxy: Any = make_proxy_type("ArrayProxy", ("__len__", "__getitem__", "__setitem__"))
-
-BaseListProxy: Any = make_proxy_type(
-    "BaseListProxy",
-    (
-        "__add__", "__contains__", "__delitem__", "__getitem__", "__imul__", "__len__", "__mul__", "__reversed__", "__rmul__",
-        "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort",
-    ),
+@exposing(
+    "__len__", "__getitem__", "__setitem__",
 )  # fmt: skip
+class ArrayProxy(BaseProxy):
+    """An array."""
+
+    __module__ = HERE
 
 
-class ListProxy(BaseListProxy):  # type: ignore[misc]  # its base is made from a table
+@exposing(
+    "__add__", "__contains__", "__delitem__", "__getitem__", "__imul__", "__len__", "__mul__", "__reversed__",
+    "__rmul__", "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove",
+    "reverse", "sort",
+)  # fmt: skip
+class BaseListProxy(BaseProxy):
+    """A list, without the operators in place."""
+
+    __module__ = HERE
+
+
+class ListProxy(BaseListProxy):
     """A list."""
 
     __module__ = HERE
@@ -235,17 +244,21 @@ class ListProxy(BaseListProxy):  # type: ignore[misc]  # its base is made from a
         return cls
 
 
-_BaseDictProxy: Any = make_proxy_type(
-    "_BaseDictProxy",
-    (
-        "__contains__", "__delitem__", "__getitem__", "__ior__", "__iter__", "__len__", "__or__", "__reversed__", "__ror__",
-        "__setitem__", "clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values",
-    ),
+@exposing(
+    "__contains__", "__delitem__", "__getitem__", "__ior__", "__iter__", "__len__", "__or__", "__reversed__",
+    "__ror__", "__setitem__", "clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault",
+    "update", "values",
 )  # fmt: skip
+class _BaseDictProxy(BaseProxy):
+    """A dictionary, without the operator in place."""
+
+    __module__ = HERE
+
+
 _BaseDictProxy._method_to_typeid_ = {"__iter__": "Iterator"}
 
 
-class DictProxy(_BaseDictProxy):  # type: ignore[misc]  # its base is made from a table
+class DictProxy(_BaseDictProxy):
     """A dictionary."""
 
     __module__ = HERE
@@ -259,24 +272,27 @@ class DictProxy(_BaseDictProxy):  # type: ignore[misc]  # its base is made from 
         return cls
 
 
-_BaseSetProxy: Any = make_proxy_type(
-    "_BaseSetProxy",
-    (
-        "__and__", "__class_getitem__", "__contains__", "__eq__", "__ge__", "__gt__", "__iand__", "__ior__", "__isub__", "__iter__",
-        "__ixor__", "__le__", "__len__", "__lt__", "__ne__", "__or__", "__rand__", "__ror__", "__rsub__", "__rxor__", "__sub__",
-        "__xor__", "add", "clear", "copy", "difference", "difference_update", "discard", "intersection", "intersection_update",
-        "isdisjoint", "issubset", "issuperset", "pop", "remove", "symmetric_difference", "symmetric_difference_update", "union",
-        "update",
-    ),
+@exposing(
+    "__and__", "__class_getitem__", "__contains__", "__eq__", "__ge__", "__gt__", "__iand__", "__ior__",
+    "__isub__", "__iter__", "__ixor__", "__le__", "__len__", "__lt__", "__ne__", "__or__", "__rand__", "__ror__",
+    "__rsub__", "__rxor__", "__sub__", "__xor__", "add", "clear", "copy", "difference", "difference_update",
+    "discard", "intersection", "intersection_update", "isdisjoint", "issubset", "issuperset", "pop", "remove",
+    "symmetric_difference", "symmetric_difference_update", "union", "update",
 )  # fmt: skip
+class _BaseSetProxy(BaseProxy):
+    """A set, without the operators in place."""
+
+    __module__ = HERE
+
+
 _BaseSetProxy._method_to_typeid_ = {"__iter__": "Iterator"}
 
 
-class SetProxy(_BaseSetProxy):  # type: ignore[misc]  # its base is made from a table
+class SetProxy(_BaseSetProxy):
     """A set."""
 
     __module__ = HERE
-    __hash__ = None  # type: ignore[assignment]  # as a set's
+    __hash__: Any = None  # as a set's
 
     def __ior__(self, value: Any) -> Self:
         self._callmethod("__ior__", (value,))
@@ -299,14 +315,19 @@ class SetProxy(_BaseSetProxy):  # type: ignore[misc]  # its base is made from a 
         return cls
 
 
-MutableSet.register(SetProxy)
+MutableSet.register(SetProxy)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - an ABC
 
-BasePoolProxy: Any = make_proxy_type(
-    "PoolProxy",
-    (
-        "apply", "apply_async", "close", "imap", "imap_unordered", "join", "map", "map_async", "starmap", "starmap_async", "terminate",
-    ),
+
+@exposing(
+    "apply", "apply_async", "close", "imap", "imap_unordered", "join", "map", "map_async", "starmap",
+    "starmap_async", "terminate",
 )  # fmt: skip
+class BasePoolProxy(BaseProxy):
+    """A pool, not as a context manager."""
+
+    __module__ = HERE
+
+
 BasePoolProxy._method_to_typeid_ = {
     "apply_async": "AsyncResult",
     "map_async": "AsyncResult",
@@ -316,7 +337,7 @@ BasePoolProxy._method_to_typeid_ = {
 }
 
 
-class PoolProxy(BasePoolProxy):  # type: ignore[misc]  # its base is made from a table
+class PoolProxy(BasePoolProxy):
     """A pool."""
 
     __module__ = HERE
@@ -325,4 +346,4 @@ class PoolProxy(BasePoolProxy):  # type: ignore[misc]  # its base is made from a
         return self
 
     def __exit__(self, *args: object) -> None:
-        self.terminate()
+        self._callmethod("terminate")

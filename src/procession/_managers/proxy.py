@@ -17,9 +17,11 @@ from procession._runtime import Finalizer, register_after_fork, state
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, TypeVar
 
-__all__ = ["AutoProxy", "BaseProxy", "MakeProxyType", "RebuildProxy", "make_proxy_type"]
+    P = TypeVar("P", bound="BaseProxy")
+
+__all__ = ["AutoProxy", "BaseProxy", "MakeProxyType", "RebuildProxy", "exposing", "make_proxy_type"]
 
 
 class _Connections(threading.local):
@@ -37,8 +39,8 @@ def _connections(address: Any) -> _Connections:
 class BaseProxy:
     """The base of all proxies."""
 
-    _exposed_: Iterable[str] | None = None
-    _method_to_typeid_: dict[str, str] | None = None
+    _exposed_: Any = None  # the names of the methods that may be called; None: those of the object
+    _method_to_typeid_: Any = None  # method -> the typeid of what it returns, as a proxy
 
     def __init__(  # noqa: PLR0913 - the documented signature
         self,
@@ -52,7 +54,7 @@ class BaseProxy:
     ) -> None:
         self._token = token
         self._id = token.id
-        self._manager = manager
+        self._manager: Any = manager
         self._serializer = serializer
         self._client = listener_client[serializer][1]
         self._tls = _connections(token.address)
@@ -93,7 +95,8 @@ class BaseProxy:
             del result  # an exception must not refer to the frame that refers to it
 
     def _returned_proxy(self, exposed: Any, token: Token) -> Any:
-        proxytype = self._manager._registry[token.typeid].proxytype
+        manager: Any = self._manager
+        proxytype = manager._registry[token.typeid].proxytype
         token.address = self._token.address
         proxy = proxytype(token, self._serializer, manager=self._manager, authkey=self._authkey, exposed=exposed)
         connection = self._client(token.address, authkey=self._authkey)
@@ -205,6 +208,18 @@ def _forwarding(method: str) -> Callable[..., Any]:
 MakeProxyType = make_proxy_type
 
 
+def exposing(*names: str) -> Callable[[type[P]], type[P]]:
+    """Gives a proxy class a method for each name, and exposes them."""
+
+    def complete(cls: type[P]) -> type[P]:
+        for name in names:
+            setattr(cls, name, _forwarding(name))
+        cls._exposed_ = names
+        return cls
+
+    return complete
+
+
 def AutoProxy(  # noqa: N802, PLR0913 - the documented signature
     token: Token,
     serializer: str,
@@ -219,10 +234,8 @@ def AutoProxy(  # noqa: N802, PLR0913 - the documented signature
         authkey = manager._authkey if manager is not None else current_process().authkey
     if exposed is None:
         with listener_client[serializer][1](token.address, authkey=authkey) as connection:
-            exposed = dispatch(connection, None, "get_methods", (token,))
-    cls = make_proxy_type(
-        f"AutoProxy[{token.typeid}]", sorted(exposed) if isinstance(exposed, (set, frozenset)) else exposed
-    )
+            exposed = tuple(sorted(dispatch(connection, None, "get_methods", (token,))))
+    cls = make_proxy_type(f"AutoProxy[{token.typeid}]", exposed)
     proxy = cls(token, serializer, manager=manager, authkey=authkey, incref=incref)
     proxy._isauto = True
     return proxy

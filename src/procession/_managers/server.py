@@ -39,32 +39,32 @@ class Held:
     __slots__ = ("exposed", "method_to_typeid", "obj", "refs")
 
     def __init__(self, obj: Any, exposed: set[str], method_to_typeid: dict[str, str] | None) -> None:
-        self.obj = obj
-        self.exposed = exposed
-        self.method_to_typeid = method_to_typeid or {}
-        self.refs = 0
+        self.obj: Any = obj
+        self.exposed: set[str] = exposed
+        self.method_to_typeid: dict[str, str] = method_to_typeid or {}
+        self.refs: int = 0
 
 
 class Server:
     """Serves the objects of one manager on `address`."""
 
-    public = (
+    public: tuple[str, ...] = (
         "shutdown", "create", "accept_connection", "get_methods", "debug_info", "number_of_objects", "dummy", "incref", "decref",
     )  # fmt: skip
 
     def __init__(self, registry: dict[str, Entry], address: Any, authkey: bytes, serializer: str) -> None:
         if not isinstance(authkey, bytes):
             raise TypeError(f"Authkey {authkey!r} is type {type(authkey)!s}, not bytes")
-        self.registry = registry
-        self.authkey = bytes(authkey)
+        self.registry: dict[str, Entry] = registry
+        self.authkey: bytes = bytes(authkey)
         listener, _client = listener_client[serializer]
-        self.listener = listener(address=address, backlog=128)
-        self.address = self.listener.address
+        self.listener: Any = listener(address=address, backlog=128)
+        self.address: Any = self.listener.address
         self._held: dict[str, Held] = {}
         self._idents: dict[int, str] = {}  # id(object) -> ident: one object has one name
-        self._next_ident = 0
-        self.mutex = threading.RLock()
-        self.stop_event = threading.Event()
+        self._next_ident: int = 0
+        self.mutex: Any = threading.RLock()
+        self.stop_event: threading.Event = threading.Event()
 
     # ── serving ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def serve_forever(self) -> None:
