@@ -73,7 +73,7 @@ pytest: $(VENV)/.installed
 	$(BIN)/python -m pytest tests $(ARGS)
 
 conformance: $(VENV)/.installed
-	$(BIN)/python -m tests.conformance.run --all $(ARGS)
+	$(BIN)/python -m tests.conformance.run $(ARGS)
 
 storm: $(VENV)/.installed
 	PROCESSION_STORM=10 BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/native-tests storm
