@@ -10,8 +10,7 @@ A key is hexadecimal.
 import sys
 from multiprocessing import managers, resource_tracker, shared_memory
 
-ITEMS = ["howdy", b"HoWdY", -273.154, 100, None, True, 42, "x" * 20, "", b"y" * 17]
-OTHERS = ["HOWDY", b"hOwDy", 1e300, -(2**63), 5, False, None, "z" * 24, b"abc", "text"]
+from memory_items import ITEMS, OTHERS  # its neighbour: this runs as a script
 
 
 def make():

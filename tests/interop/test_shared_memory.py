@@ -16,7 +16,7 @@ import pytest
 from procession._os.segments import is_there
 from procession.managers import SharedMemoryManager
 from procession.shared_memory import ShareableList, SharedMemory
-from tests.interop.memory_peer import ITEMS, OTHERS
+from tests.interop.memory_items import ITEMS, OTHERS
 from tests.interop.pythons import interpreters
 
 PEER = str(Path(__file__).with_name("memory_peer.py"))
