@@ -7,22 +7,41 @@ Not here: whose children they are and what is done about their end (`_processes.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import stat
 import time
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["exit_code", "has_ended", "open_parent", "open_process", "open_self", "send_signal", "wait_readable"]
+__all__ = [
+    "exit_code",
+    "has_ended",
+    "open_child",
+    "open_parent",
+    "open_process",
+    "open_self",
+    "send_signal",
+    "wait_readable",
+]
 
 LONGEST_POLL = 2**31 - 1  # ms: poll() takes a C int
 
 
 def open_process(pid: int) -> int:
-    """The descriptor of a child that nobody has reaped yet; ProcessLookupError if there is no such process."""
+    """The descriptor of a process that cannot have been reaped yet; ProcessLookupError if there is no such process."""
     return os.pidfd_open(pid)
+
+
+def open_child(pid: int) -> int:
+    """The descriptor of a child that was just started; one that says so if it has ended and was reaped (SIGCHLD ignored)."""
+    try:
+        return open_process(pid)
+    except ProcessLookupError:
+        return _ended()
 
 
 def open_self() -> int:
@@ -77,7 +96,12 @@ def exit_code(fd: int) -> int | None:
 
     ChildProcessError: it is no child of this process, or has been reaped by somebody else (or by the kernel, where SIGCHLD is ignored).
     """
-    found = os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
+    try:
+        found = os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
+    except OSError as error:
+        if error.errno == errno.EBADF and stat.S_ISFIFO(os.fstat(fd).st_mode):
+            raise ChildProcessError("the kernel has reaped this child") from error  # what _ended() made
+        raise
     if found is None:
         return None
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
@@ -91,3 +115,6 @@ def send_signal(fd: int, signum: int) -> None:
         signal.pidfd_send_signal(fd, signum)
     except ProcessLookupError:
         return  # it is gone, which is what a signal would have been for
+    except OSError as error:
+        if not (error.errno == errno.EBADF and stat.S_ISFIFO(os.fstat(fd).st_mode)):
+            raise  # else as above: what _ended() made

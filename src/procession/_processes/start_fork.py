@@ -47,7 +47,7 @@ class Popen(Child):
 def _watch(pid: int) -> int:
     """The child's descriptor; a child that cannot be watched is ended."""
     try:
-        return pidfd.open_process(pid)
+        return pidfd.open_child(pid)
     except OSError:
         creation.abandon(pid)
         raise

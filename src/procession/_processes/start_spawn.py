@@ -55,7 +55,7 @@ class Popen(Child):
         finally:
             closing.close_all([contents, *([writer] if writer >= 0 else [])])
         try:
-            self.sentinel = pidfd.open_process(self.pid)
+            self.sentinel = pidfd.open_child(self.pid)
         except OSError:
             creation.abandon(self.pid)
             raise

@@ -108,7 +108,7 @@ class Zygote:
             self._become_child(descriptors)
         closing.close_all(descriptors[1:])
         try:
-            self._children[pidfd.open_process(pid)] = (pid, channel)
+            self._children[pidfd.open_child(pid)] = (pid, channel)
         except OSError:  # no descriptor is left to watch it with
             creation.abandon(pid)
             tell(channel, frame(Word.ENDED, str(-signals.KILL)))

@@ -222,3 +222,25 @@ if __name__ == "__main__":
 def test_a_start_without_enough_descriptors_raises_and_leaves_nothing(run: Run, method: str) -> None:
     done = run("few.py", method, files={"few.py": FEW_DESCRIPTORS})
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+REAPED_AT_ONCE = """
+import os, signal, procession as mp
+if __name__ == "__main__":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    ctx = mp.get_context("fork")
+    processes = [ctx.Process(target=os._exit, args=(0,)) for _ in range(150)]
+    for process in processes:
+        process.start()
+        process.terminate()
+    for process in processes:
+        process.join()
+    print({process.exitcode for process in processes})
+"""
+
+
+@pytest.mark.slow
+def test_a_child_that_the_kernel_has_reaped_already_is_started_all_the_same(run: Run) -> None:
+    """It may be gone before its descriptor is made: that is no error of start()."""
+    done = run("reaped.py", files={"reaped.py": REAPED_AT_ONCE})
+    assert (done.stdout, done.stderr) == (f"{{{UNKNOWN}}}\n", "")
