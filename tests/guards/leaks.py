@@ -92,7 +92,7 @@ def _what_the_package_keeps(pytestconfig: pytest.Config) -> None:
     """Open what is opened once for a process, so that the first test to need it is not blamed."""
     try:
         import procession as mp
-        from procession import resource_tracker
+        from procession import resource_tracker, util
 
         mp.Lock()
         for method in ("forkserver", "fork"):  # the server; what ties daemons to this process
@@ -101,6 +101,7 @@ def _what_the_package_keeps(pytestconfig: pytest.Config) -> None:
             first.join()
             first.close()
         resource_tracker.ensure_running()  # of named shared memory
+        util.get_temp_dir()  # which is locked as long as this process lives
     except Exception:  # the tests of the package fail by themselves; those that only read it still run
         pytestconfig.stash[WARM_UP] = traceback.format_exc()
     else:
