@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import MutableSet
-from types import GenericAlias
 
-from procession._managers.proxy import BaseProxy, make_proxy_type
+from procession._managers.proxy import BaseProxy, exposing
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, MutableMapping, MutableSequence
-    from typing import Any, ClassVar, Self
+    from collections.abc import Callable
+    from typing import Any, Self
 
 __all__ = [
     "AcquirerProxy", "ArrayProxy", "BarrierProxy", "BaseListProxy", "BasePoolProxy", "ConditionProxy", "DictProxy", "EventProxy",
     "IteratorProxy", "ListProxy", "NamespaceProxy", "PoolProxy", "SetProxy", "ValueProxy",
 ]  # fmt: skip
 
+HERE = "procession._managers.api"
+
 
 class IteratorProxy(BaseProxy):
     """An iterator, or a generator."""
 
-    _exposed_: Iterable[str] | None = ("__next__", "send", "throw", "close")
+    __module__ = HERE
+    _exposed_ = ("__next__", "send", "throw", "close")
 
     def __iter__(self) -> Self:
         return self
@@ -49,7 +51,8 @@ class IteratorProxy(BaseProxy):
 class AcquirerProxy(BaseProxy):
     """A lock or a semaphore."""
 
-    _exposed_: Iterable[str] | None = ("acquire", "release", "locked")
+    __module__ = HERE
+    _exposed_: tuple[str, ...] = ("acquire", "release", "locked")
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> Any:
         """Take it; was it taken?"""
@@ -73,7 +76,8 @@ class AcquirerProxy(BaseProxy):
 class ConditionProxy(AcquirerProxy):
     """A condition."""
 
-    _exposed_: Iterable[str] | None = ("acquire", "release", "wait", "notify", "notify_all", "locked")
+    __module__ = HERE
+    _exposed_ = ("acquire", "release", "wait", "notify", "notify_all", "locked")
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for a notification; did it come in time?"""
@@ -103,7 +107,8 @@ class ConditionProxy(AcquirerProxy):
 class EventProxy(BaseProxy):
     """An event."""
 
-    _exposed_: Iterable[str] | None = ("is_set", "set", "clear", "wait")
+    __module__ = HERE
+    _exposed_ = ("is_set", "set", "clear", "wait")
 
     def is_set(self) -> Any:
         """Is it set?"""
@@ -125,7 +130,8 @@ class EventProxy(BaseProxy):
 class BarrierProxy(BaseProxy):
     """A barrier."""
 
-    _exposed_: Iterable[str] | None = ("__getattribute__", "wait", "abort", "reset")
+    __module__ = HERE
+    _exposed_ = ("__getattribute__", "wait", "abort", "reset")
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for the other parties; the index of this one."""
@@ -158,7 +164,8 @@ class BarrierProxy(BaseProxy):
 class NamespaceProxy(BaseProxy):
     """A namespace: its attributes are those of the object; names that begin with an underscore are the proxy's own."""
 
-    _exposed_: Iterable[str] | None = ("__getattribute__", "__setattr__", "__delattr__")
+    __module__ = HERE
+    _exposed_ = ("__getattribute__", "__setattr__", "__delattr__")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -181,7 +188,8 @@ class NamespaceProxy(BaseProxy):
 class ValueProxy(BaseProxy):
     """A value."""
 
-    _exposed_: Iterable[str] | None = ("get", "set")
+    __module__ = HERE
+    _exposed_ = ("get", "set")
 
     def get(self) -> Any:
         """The value."""
@@ -191,118 +199,37 @@ class ValueProxy(BaseProxy):
         """Set the value."""
         return self._callmethod("set", (value,))
 
-    value: Any = property(get, set, doc="The value.")
+    value: property = property(get, set, doc="The value.")
 
-    __class_getitem__ = classmethod(GenericAlias)
-
-
-ArrayProxy: Any = make_proxy_type("ArrayProxy", ("__len__", "__getitem__", "__setitem__"), module=__name__)
-
-
-def plain(operand: Any) -> Any:
-    """What an operator is given: a proxy cannot stand for a container there, so a copy goes instead."""
-    return operand._getvalue() if isinstance(operand, BaseProxy) else operand
+    @classmethod
+    def __class_getitem__(cls, _item: Any) -> Any:
+        return cls
 
 
-def operator(name: str) -> Callable[..., Any]:
-    """A binary operator of a container."""
-
-    def operate(self: BaseProxy, other: Any, /) -> Any:
-        return self._callmethod(name, (plain(other),))
-
-    operate.__name__ = name
-    operate.__doc__ = f"The container's `{name}`."
-    return operate
-
-
-def set_in_place(name: str) -> Callable[..., Any]:
-    """An operator that changes a set, by its method `name`."""
-
-    def operate(self: BaseProxy, other: Any, /) -> Any:
-        other = plain(other)
-        if not isinstance(other, set | frozenset):
-            return NotImplemented
-        self._callmethod(name, (other,))
-        return self
-
-    operate.__doc__ = f"The set's `{name}` for another set."
-    return operate
-
-
-LIST_METHODS = (
-    "__add__", "__contains__", "__delitem__", "__getitem__", "__imul__", "__len__", "__mul__", "__reversed__", "__rmul__",
-    "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort",
+@exposing(
+    "__len__", "__getitem__", "__setitem__",
 )  # fmt: skip
-DICT_METHODS = (
-    "__contains__", "__delitem__", "__getitem__", "__ior__", "__iter__", "__len__", "__or__", "__reversed__", "__ror__",
-    "__setitem__", "clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values",
+class ArrayProxy(BaseProxy):
+    """An array."""
+
+    __module__ = HERE
+
+
+@exposing(
+    "__add__", "__contains__", "__delitem__", "__getitem__", "__imul__", "__len__", "__mul__", "__reversed__",
+    "__rmul__", "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove",
+    "reverse", "sort",
 )  # fmt: skip
-SET_METHODS = (
-    "__and__", "__contains__", "__eq__", "__ge__", "__gt__", "__iand__", "__ior__", "__isub__", "__iter__", "__ixor__", "__le__",
-    "__len__", "__lt__", "__ne__", "__or__", "__rand__", "__ror__", "__rsub__", "__rxor__", "__sub__", "__xor__", "add", "clear",
-    "copy", "difference", "difference_update", "discard", "intersection", "intersection_update", "isdisjoint", "issubset",
-    "issuperset", "pop", "remove", "symmetric_difference", "symmetric_difference_update", "union", "update",
-)  # fmt: skip
-POOL_METHODS = (
-    "apply", "apply_async", "close", "imap", "imap_unordered", "join", "map", "map_async", "starmap", "starmap_async", "terminate",
-)  # fmt: skip
+class BaseListProxy(BaseProxy):
+    """A list, without the operators in place."""
 
-if TYPE_CHECKING:
-
-    class _Made(BaseProxy):
-        """A proxy whose methods are made from a table."""
-
-        def __getattr__(self, name: str) -> Any:
-            """Methods that the abstract classes below do not declare."""
-
-    class BaseListProxy(_Made, MutableSequence[Any]):
-        """The methods of a list."""
-
-        def __add__(self, other: Any) -> Any:
-            """A list: this one and another."""
-
-        def __mul__(self, times: Any) -> Any:
-            """A list: this one, so many times."""
-
-        __rmul__ = __mul__
-
-    class _BaseDictProxy(_Made, MutableMapping[Any, Any]):
-        """The methods of a dictionary."""
-
-        def __or__(self, other: Any) -> Any:
-            """A dictionary: this one, updated from another."""
-
-        __ror__ = __or__
-
-    class _BaseSetProxy(_Made, MutableSet[Any]):
-        """The methods of a set."""
-
-        def __or__(self, other: Any) -> Any:
-            """A set: the items of either."""
-
-        def __and__(self, other: Any) -> Any:
-            """A set: the items of both."""
-
-        def __xor__(self, other: Any) -> Any:
-            """A set: the items of one only."""
-
-        def __sub__(self, other: Any) -> Any:
-            """A set: the items that the other does not have."""
-
-    class BasePoolProxy(_Made):
-        """The methods of a pool."""
-
-else:
-    BaseListProxy = make_proxy_type("BaseListProxy", LIST_METHODS)
-    _BaseDictProxy = make_proxy_type("_BaseDictProxy", DICT_METHODS)
-    _BaseSetProxy = make_proxy_type("_BaseSetProxy", SET_METHODS)
-    BasePoolProxy = make_proxy_type("BasePoolProxy", POOL_METHODS)
+    __module__ = HERE
 
 
 class ListProxy(BaseListProxy):
     """A list."""
 
-    __add__ = operator("__add__")
+    __module__ = HERE
 
     def __iadd__(self, value: Any) -> Self:
         self._callmethod("extend", (value,))
@@ -312,60 +239,111 @@ class ListProxy(BaseListProxy):
         self._callmethod("__imul__", (value,))
         return self
 
-    __class_getitem__ = classmethod(GenericAlias)
+    @classmethod
+    def __class_getitem__(cls, _item: Any) -> Any:
+        return cls
+
+
+@exposing(
+    "__contains__", "__delitem__", "__getitem__", "__ior__", "__iter__", "__len__", "__or__", "__reversed__",
+    "__ror__", "__setitem__", "clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault",
+    "update", "values",
+)  # fmt: skip
+class _BaseDictProxy(BaseProxy):
+    """A dictionary, without the operator in place."""
+
+    __module__ = HERE
+
+
+_BaseDictProxy._method_to_typeid_ = {"__iter__": "Iterator"}
 
 
 class DictProxy(_BaseDictProxy):
     """A dictionary."""
 
-    _method_to_typeid_: dict[str, str] | None = {"__iter__": "Iterator"}  # noqa: RUF012 - never changed
-    _proxytypes_ = {"Iterator": IteratorProxy}  # noqa: RUF012 - as above
-    __or__ = operator("__or__")
-    __ror__ = operator("__ror__")
+    __module__ = HERE
 
     def __ior__(self, value: Any) -> Self:
-        self._callmethod("update", (value,))
+        self._callmethod("__ior__", (value,))
         return self
 
-    __class_getitem__ = classmethod(GenericAlias)
+    @classmethod
+    def __class_getitem__(cls, _item: Any) -> Any:
+        return cls
+
+
+@exposing(
+    "__and__", "__class_getitem__", "__contains__", "__eq__", "__ge__", "__gt__", "__iand__", "__ior__",
+    "__isub__", "__iter__", "__ixor__", "__le__", "__len__", "__lt__", "__ne__", "__or__", "__rand__", "__ror__",
+    "__rsub__", "__rxor__", "__sub__", "__xor__", "add", "clear", "copy", "difference", "difference_update",
+    "discard", "intersection", "intersection_update", "isdisjoint", "issubset", "issuperset", "pop", "remove",
+    "symmetric_difference", "symmetric_difference_update", "union", "update",
+)  # fmt: skip
+class _BaseSetProxy(BaseProxy):
+    """A set, without the operators in place."""
+
+    __module__ = HERE
+
+
+_BaseSetProxy._method_to_typeid_ = {"__iter__": "Iterator"}
 
 
 class SetProxy(_BaseSetProxy):
     """A set."""
 
-    _method_to_typeid_: dict[str, str] | None = {"__iter__": "Iterator"}  # noqa: RUF012 - never changed
-    _proxytypes_ = {"Iterator": IteratorProxy}  # noqa: RUF012 - as above
-    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # as a set's
-    __ior__ = set_in_place("update")
-    __iand__ = set_in_place("intersection_update")
-    __isub__ = set_in_place("difference_update")
-    __ixor__ = set_in_place("symmetric_difference_update")
-    __class_getitem__ = classmethod(GenericAlias)
+    __module__ = HERE
+    __hash__: Any = None  # as a set's
+
+    def __ior__(self, value: Any) -> Self:
+        self._callmethod("__ior__", (value,))
+        return self
+
+    def __iand__(self, value: Any) -> Self:
+        self._callmethod("__iand__", (value,))
+        return self
+
+    def __ixor__(self, value: Any) -> Self:
+        self._callmethod("__ixor__", (value,))
+        return self
+
+    def __isub__(self, value: Any) -> Self:
+        self._callmethod("__isub__", (value,))
+        return self
+
+    @classmethod
+    def __class_getitem__(cls, _item: Any) -> Any:
+        return cls
 
 
-for _name in (
-    "__and__", "__eq__", "__ge__", "__gt__", "__le__", "__lt__", "__ne__", "__or__", "__rand__", "__ror__", "__rsub__", "__rxor__",
-    "__sub__", "__xor__",
-):  # fmt: skip
-    setattr(SetProxy, _name, operator(_name))
-_sets: Any = MutableSet  # type checkers know no `register`
-_sets.register(SetProxy)
+MutableSet.register(SetProxy)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - an ABC
+
+
+@exposing(
+    "apply", "apply_async", "close", "imap", "imap_unordered", "join", "map", "map_async", "starmap",
+    "starmap_async", "terminate",
+)  # fmt: skip
+class BasePoolProxy(BaseProxy):
+    """A pool, not as a context manager."""
+
+    __module__ = HERE
+
+
+BasePoolProxy._method_to_typeid_ = {
+    "apply_async": "AsyncResult",
+    "map_async": "AsyncResult",
+    "starmap_async": "AsyncResult",
+    "imap": "Iterator",
+    "imap_unordered": "Iterator",
+}
 
 
 class PoolProxy(BasePoolProxy):
     """A pool."""
 
-    _method_to_typeid_: dict[str, str] | None = {  # noqa: RUF012 - never changed
-        "apply_async": "AsyncResult",
-        "map_async": "AsyncResult",
-        "starmap_async": "AsyncResult",
-        "imap": "Iterator",
-        "imap_unordered": "Iterator",
-    }
-    _proxytypes_ = {"Iterator": IteratorProxy}  # noqa: RUF012 - never changed
+    __module__ = HERE
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *args: object) -> None:
-        self.terminate()
+        self._callmethod("terminate")
