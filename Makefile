@@ -3,7 +3,8 @@
 #   make demo     index the standard library on procession and on multiprocessing; compare
 #   make test     lint, C tests (plain and under sanitizers), all Python tests
 #   make storm    the kill -9 storms, ten times as long as in `make test`
-#   make bench    benchmarks/ beside the standard library
+#   make bench    a short run of benchmarks/ beside the standard library: a table and a picture in build/bench
+#   make results  the full run, with all rivals: writes benchmarks/RESULTS.md (an hour or two)
 #
 # The parts: native pytest lint format conformance wheel clean.
 # Variables: PYTHON=python3.13  VENV=.venv  BUILD=build  ARGS="extra arguments of pytest"
@@ -24,7 +25,7 @@ ifeq ($(FREE_THREADED),1)
 WHEEL_OPTIONS += -Csetup-args=-Dpython.allow_limited_api=false
 endif
 
-.PHONY: all demo test native pytest lint format conformance storm bench wheel install clean
+.PHONY: all demo test native pytest lint format conformance storm bench results wheel install clean
 .DELETE_ON_ERROR:
 
 all: install
@@ -44,6 +45,16 @@ $(VENV)/.lint: pyproject.toml .ci/requirements.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements-lint.txt
 	@touch $@
 
+$(VENV)/.bench: pyproject.toml .ci/requirements.py | $(BIN)/python
+	$(BIN)/python .ci/requirements.py bench > $(VENV)/requirements-bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements-bench.txt
+	@touch $@
+
+$(VENV)/.rivals: $(VENV)/.bench
+	$(BIN)/python .ci/requirements.py rivals > $(VENV)/requirements-rivals.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements-rivals.txt
+	@touch $@
+
 # A plain install, not an editable one: what is tested is what is shipped.
 $(VENV)/.installed: $(SOURCES) $(VENV)/.tools
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pip install --quiet --disable-pip-version-check \
@@ -60,8 +71,11 @@ wheel: $(VENV)/.tools
 demo: $(VENV)/.installed
 	$(BIN)/python .ci/demo.py examples/index_stdlib.py
 
-bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.installed $(VENV)/.bench
+	$(BIN)/python -m benchmarks --quick --output $(BUILD)/bench $(ARGS)
+
+results: $(VENV)/.installed $(VENV)/.rivals
+	$(BIN)/python -m benchmarks --output benchmarks $(ARGS)
 
 # --- whether it does it -----------------------------------------------------------------------
 test: lint native pytest

@@ -1,111 +1,84 @@
-"""`python -m benchmarks [--rounds N] [--only PART] [--json FILE] [--markdown FILE]`.
-
-Every figure is the median of `rounds` measurements, each in a process of its own; the libraries alternate within a round.
-"""
+"""`python -m benchmarks`: the table of us beside the standard library and the rivals; see `--help`."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import fnmatch
 import importlib.util
 import json
 import os
-import platform
-import statistics
-import subprocess
+import shlex
 import sys
-import time
+from pathlib import Path
 
-from benchmarks.workloads import WORKLOADS
+from benchmarks.catalogue import WORKLOADS
+from benchmarks.libraries import LIBRARIES
+from benchmarks.limits import limits
+from benchmarks.measuring import Missing, rounds
+from benchmarks.picture import draw
+from benchmarks.report import OURS, STANDARD, Row, Run, as_json, heading, line, markdown
+from benchmarks.workloads import load
 
-LIBRARIES = {
-    "procession": "procession",
-    "stdlib": "multiprocessing",
-    "billiard": "billiard",
-    "multiprocess": "multiprocess",
-}
-LIMIT = 120  # seconds for one measurement; more is reported as a hang
-
-
-def measure(workload: str, library: str) -> float | None:
-    """One measurement in a fresh process; None if it failed or hung."""
-    command = [sys.executable, "-m", "benchmarks", "--measure", workload, "--library", library]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
-    except subprocess.TimeoutExpired:
-        print(f"{workload}: {library} did not end in {LIMIT} s", file=sys.stderr)
-        return None
-    if done.returncode != 0:
-        print(f"{workload}: {library} failed:\n{done.stderr[-800:]}", file=sys.stderr)
-        return None
-    return float(done.stdout.split()[-1])
+QUICK = 0.1  # of the normal length; the whole takes less than two minutes with two libraries
 
 
-def installed(names: list[str]) -> list[str]:
-    return [name for name in names if importlib.util.find_spec(LIBRARIES[name]) is not None]
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each workload and library (5)")
+    parser.add_argument("--scale", type=float, default=1.0, help="length of each measurement (1: about a second)")
+    parser.add_argument("--quick", action="store_true", help="one short round of us and the standard library")
+    parser.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="workloads, as in 'pool.*'")
+    parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, help="who is measured (all that are installed)")
+    parser.add_argument("--output", type=Path, help="a folder for RESULTS.md, results.json and ratios.svg")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.scale = 1, QUICK
+        options.libraries = options.libraries or [OURS, STANDARD]
+    return options
 
 
-def run(workloads: list[str], libraries: list[str], rounds: int) -> dict[str, dict[str, list[float]]]:
-    figures: dict[str, dict[str, list[float]]] = {}
-    for workload in workloads:
-        figures[workload] = {library: [] for library in libraries}
-        for _ in range(rounds):
-            for library in libraries:
-                figure = measure(workload, library)
-                if figure is not None:
-                    figures[workload][library].append(figure)
-        print(row(workload, figures[workload], libraries), flush=True)
-    return figures
+def chosen(patterns: list[str]) -> list[str]:
+    names = [name for name in WORKLOADS if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+    if not names:
+        raise SystemExit(f"no workload matches {' '.join(patterns)}; there are: {' '.join(WORKLOADS)}")
+    if importlib.util.find_spec("numpy") is None:
+        print("numpy is not installed: workloads with arrays are left out", file=sys.stderr)
+        names = [name for name in names if "numpy" not in name]
+    return names
 
 
-def row(workload: str, figures: dict[str, list[float]], libraries: list[str]) -> str:
-    unit, more = WORKLOADS[workload].unit, WORKLOADS[workload].more_is_better
-    medians = {library: statistics.median(figures[library]) if figures[library] else None for library in libraries}
-    cells = [f"{medians[library]:,.4g}" if medians[library] is not None else "-" for library in libraries]
-    ours, theirs = medians.get("procession"), medians.get("stdlib")
-    ratio = "-" if not ours or not theirs else f"{(ours / theirs if more else theirs / ours):.2f}x"
-    return f"| {workload} | {unit} | {' | '.join(cells)} | {ratio} |"
+def measure_all(options: argparse.Namespace) -> Run:
+    libraries = options.libraries or [name for name, library in LIBRARIES.items() if library.is_installed]
+    before, allowed, rows = os.getloadavg()[0], limits(), []
+    print(heading())
+    for name in chosen(options.only):
+        asked = [library for library in libraries if WORKLOADS[name].needs in LIBRARIES[library].has]
+        row = Row(name, rounds(name, asked, options.rounds, options.scale))
+        rows.append(row)
+        print(line(row, allowed), flush=True)
+        for library, found in row.found.items():
+            if isinstance(found, Missing) and found.why != "has nothing of the kind":
+                print(f"{name}: {library} {found.why}", file=sys.stderr)
+    command = f"python -m benchmarks {shlex.join(sys.argv[1:])}".strip()
+    return Run(rows, libraries, allowed, command, options.rounds, (before, os.getloadavg()[0]))
 
 
-def machine() -> dict[str, object]:
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "unknown")
-    return {
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "cpu": model,
-        "cpus": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "date": time.strftime("%Y-%m-%d"),
-    }
+def write(run: Run, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "RESULTS.md").write_text(markdown(run), encoding="utf-8")
+    (folder / "results.json").write_text(json.dumps(as_json(run), indent=1) + "\n", encoding="utf-8")
+    draw(run.rows, str(folder / "ratios.svg"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="workloads whose name contains this")
-    parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=["procession", "stdlib"])
-    parser.add_argument("--json")
-    parser.add_argument("--markdown")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    parser.add_argument("--library", default="procession", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.measure:
-        print(WORKLOADS[options.measure].run(importlib.import_module(LIBRARIES[options.library])))
-        return
-    libraries = installed(options.libraries)
-    head = f"| workload | unit | {' | '.join(libraries)} | procession / stdlib |\n|{'---|' * (len(libraries) + 3)}"
-    print(f"{machine()}\n{head}")
-    figures = run([name for name in WORKLOADS if options.only in name], libraries, options.rounds)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": machine(), "figures": figures}, file, indent=1)
-    if options.markdown:
-        rows = "\n".join(row(name, figures[name], libraries) for name in figures)
-        with open(options.markdown, "w", encoding="utf-8") as file:
-            file.write(
-                f"Machine: {machine()}\n\nMedians of {options.rounds}; ratio: how many times better.\n\n{head}\n{rows}\n"
-            )
+    options = arguments()
+    load()
+    run = measure_all(options)
+    if options.output:
+        write(run, options.output)
+    failed = [row.workload for row in run.rows if OURS in row.found and row.median(OURS) is None]
+    if failed:
+        raise SystemExit(f"procession has no figure for {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ typedef struct pn_spin {
     _Atomic uint16_t failures;
     _Atomic int32_t last_cpu;  /* where the last one who made the wait end ran */
 } pn_spin;
-/* Spin until *word != expected; true if it changed in time. Never spins where only one CPU is allowed or where the one who is
- * waited for last ran on this CPU. */
+/* Spin until *word != expected; true if it changed in time. Never spins where the one who is waited for last ran on this CPU, or,
+ * if that is not known, where only one CPU is allowed. */
 bool pn_spin_while(pn_spin *spin, const _Atomic uint32_t *word, uint32_t expected);
 static inline void pn_spin_note_cpu(pn_spin *spin, int cpu) { atomic_store_explicit(&spin->last_cpu, cpu, memory_order_relaxed); }
 #endif
