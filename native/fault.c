@@ -2,7 +2,7 @@
  *
  * Promises: hitting takes no lock and allocates nothing, so that it may stand anywhere, in several threads at once. KILL, EXIT, STOP
  * and RAISE happen once for each arming; HOOK happens at that hit and every later one, until disarmed. A fork inherits what is armed.
- * Not here: any list of names (they stand in the code).  */
+ * Not here: any list of names (they stand in the code, and the linker puts them next to each other).  */
 #include "fault.h"
 #include "platform.h"
 
@@ -81,3 +81,13 @@ bool pn_fault_take_raise(void) {
 }
 
 void pn_fault_set_hook(void (*hook)(const char *name)) { atomic_store(&fault_hook, hook); }
+
+/* The linker's names for where the section begins and ends. Between two names there may be padding: zeros. */
+extern const char pn_names_begin[] __asm__("__start_pn_faults") __attribute__((visibility("hidden")));
+extern const char pn_names_end[] __asm__("__stop_pn_faults") __attribute__((visibility("hidden")));
+
+const char *pn_fault_next(const char *after) {
+    const char *name = after == NULL ? pn_names_begin : after + strlen(after);
+    while (name < pn_names_end && *name == '\0') name++;
+    return name < pn_names_end ? name : NULL;
+}

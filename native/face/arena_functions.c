@@ -3,6 +3,7 @@
 #include "face.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static PyObject *need_arena(void) {
     if (pn_base != NULL) return Py_None;
@@ -111,10 +112,46 @@ static PyObject *fault_point(PyObject *module, PyObject *name) {
     return fault_raised() ? NULL : Py_NewRef(Py_None);
 }
 
+static PyObject *fault_points(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    PyObject *names = PyList_New(0);
+    for (const char *name = pn_fault_next(NULL); names != NULL && name != NULL; name = pn_fault_next(name)) {
+        PyObject *text = PyUnicode_FromString(name);
+        if (text == NULL || PyList_Append(names, text) < 0) Py_CLEAR(names);
+        Py_XDECREF(text);
+    }
+    return names;
+}
+
+/* ── traces: every point that is passed, as a line in a file ── */
+#define TRACED_NAME 120
+static _Atomic int trace_fd = -1;
+
+static void trace(const char *name) {
+    char line[TRACED_NAME + 1];
+    size_t n = strnlen(name, TRACED_NAME);
+    int fd = atomic_load(&trace_fd);
+    memcpy(line, name, n);
+    line[n] = '\n';
+    if (fd >= 0 && write(fd, line, n + 1) < 0) atomic_store(&trace_fd, -1); /* nobody reads it any more */
+}
+
+static PyObject *fault_trace(PyObject *module, PyObject *fd) {
+    (void)module;
+    long number = PyLong_AsLong(fd);
+    if (number == -1 && PyErr_Occurred()) return NULL;
+    atomic_store(&trace_fd, (int)number);
+    pn_fault_set_hook(trace);
+    if (number >= 0 && pn_fault_arm("*", PN_FAULT_HOOK, 0) != PN_OK) return PyErr_Format(PyExc_ValueError, "too many points are armed");
+    Py_RETURN_NONE;
+}
+
 PyMethodDef fault_functions[] = {
     {"fault_arm", FAST(fault_arm), METH_VARARGS | METH_KEYWORDS,
      "fault_arm(name, action, skip=0)\n--\n\nLet this process 'exit', be 'kill'ed, 'stop' or 'raise' at a named point, after `skip` passes."},
     {"fault_disarm_all", fault_disarm_all, METH_NOARGS, "fault_disarm_all()\n--\n\nNo fault point does anything any more."},
+    {"fault_points", fault_points, METH_NOARGS, "fault_points()\n--\n\nThe names of all points of the core."},
+    {"fault_trace", fault_trace, METH_O, "fault_trace(fd, /)\n--\n\nWrite the name of each point that this process passes to fd, until fault_disarm_all()."},
     {"fault_point", fault_point, METH_O, "fault_point(name, /)\n--\n\nA named point in Python code."},
     {NULL, NULL, 0, NULL},
 };

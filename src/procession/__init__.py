@@ -75,7 +75,7 @@ del TYPE_CHECKING  # `dir()` shows the API
 
 _DOORS = (
     "connection", "context", "managers", "pool", "process", "queues", "reduction", "shared_memory", "sharedctypes", "synchronize",
-    "util",
+    "testing", "util",
 )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ Promises: what is here is all that the floors above use of the core; `_core.pyi`
 Not here: policy, names that users see (`_primitives` and above).
 """
 
+import os
+
 from procession._native._core import (
     WAIT_REASONS,
     Barrier,
@@ -34,6 +36,8 @@ from procession._native._core import (
     fault_arm,
     fault_disarm_all,
     fault_point,
+    fault_points,
+    fault_trace,
     forbid_wait_any,
     has_wait_any,
     loads,
@@ -83,6 +87,8 @@ __all__ = [
     "fault_arm",
     "fault_disarm_all",
     "fault_point",
+    "fault_points",
+    "fault_trace",
     "forbid_wait_any",
     "has_wait_any",
     "loads",
@@ -101,3 +107,8 @@ __all__ = [
     "wait_end",
     "waits",
 ]
+
+if os.environ.get("PROCESSION_FAULTS"):
+    from procession._native.armed import arm_from_environment
+
+    arm_from_environment()

@@ -61,6 +61,10 @@ def has_wait_any() -> bool: ...
 def fault_arm(name: str, action: str, skip: int = 0) -> None: ...  # action: 'exit' | 'kill' | 'stop' | 'raise'
 def fault_disarm_all() -> None: ...
 def fault_point(name: str, /) -> None: ...  # a named point in Python code
+def fault_points() -> list[str]: ...  # the names of all points of the core; one in a header comes more than once
+def fault_trace(
+    fd: int, /
+) -> None: ...  # each point that this process passes becomes a line in fd, until fault_disarm_all()
 
 # ── objects: common ─────────────────────────────────────────────────────────────────────────────────────────────────────
 class Object:
