@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from procession._channels.pipe import Connection
     from procession._channels.queue import JoinableQueue, Queue, SimpleQueue
-    from procession._managers.manager import SyncManager
+    from procession._managers.sync_manager import SyncManager
     from procession._pools.pool import Pool
     from procession._primitives import lock as locks
     from procession._primitives.barrier import Barrier
@@ -50,7 +50,7 @@ PLACES = {
     "Condition": "_primitives.condition", "Event": "_primitives.event", "JoinableQueue": "_channels.queue",
     "Lock": "_primitives.lock", "Pipe": "_channels.pipe", "Pool": "_pools.pool", "Queue": "_channels.queue",
     "RLock": "_primitives.lock", "RawArray": "_primitives.values", "RawValue": "_primitives.values",
-    "Semaphore": "_primitives.semaphore", "SimpleQueue": "_channels.queue", "SyncManager": "_managers.manager",
+    "Semaphore": "_primitives.semaphore", "SimpleQueue": "_channels.queue", "SyncManager": "_managers.sync_manager",
     "Value": "_primitives.values", "usable_cpus": "_os.cpus", "get_logger": "_processes.logs",
     "log_to_stderr": "_processes.logs", "pickling": "_channels.pickling", "start_fork": "_processes.start_fork",
     "start_forkserver": "_processes.start_forkserver", "start_spawn": "_processes.start_spawn",

@@ -8,12 +8,14 @@ Not here: exceptions that other modules of Python define and that are raised as 
 
 from __future__ import annotations
 
+import errno as _errno
 import queue as _queue
 
 __all__ = [
     "AuthenticationError",
     "BufferTooShort",
     "InternalError",
+    "ManagerDied",
     "OwnerDied",
     "ProcessError",
     "ResultsDiscarded",
@@ -113,6 +115,36 @@ class WorkerDied(ProcessError, RuntimeError):
             f"worker {self.name} (pid {self.pid}) {describe_exit(self.exitcode)} while it ran {self.task}. "
             "Only this task is lost: the pool has replaced the worker."
         )
+
+
+class ManagerDied(
+    ProcessError, BrokenPipeError, ConnectionResetError, ConnectionRefusedError, FileNotFoundError, EOFError
+):
+    """The manager that a proxy speaks to is gone, and the objects that it held with it; or the connection to it is.
+
+    Attributes: `address`, and where this process started the manager (else None): `name`, `pid`, `exitcode` (as `Process.exitcode`).
+    """
+
+    def __init__(
+        self, address: object, name: str | None = None, pid: int | None = None, exitcode: int | None = None
+    ) -> None:
+        super().__init__(_errno.EPIPE, "the manager is gone")
+        self.address = address
+        self.name = name
+        self.pid = pid
+        self.exitcode = exitcode
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.address, self.name, self.pid, self.exitcode)
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            gone = f"nobody serves at {self.address!r} any more: the manager has ended, or the connection to it is lost"
+        elif self.exitcode is None:
+            gone = f"the manager {self.name} (pid {self.pid}) closed the connection"
+        else:
+            gone = f"the manager {self.name} (pid {self.pid}) {describe_exit(self.exitcode)}"
+        return f"{gone}. The objects that it held are gone: start a new manager and make them again."
 
 
 class ResultsDiscarded(ProcessError, RuntimeError):

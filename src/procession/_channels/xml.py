@@ -6,9 +6,7 @@ Not here: the sockets (`listener.py`).
 
 from __future__ import annotations
 
-import xmlrpc.client
-
-from procession._channels.listener import Client, Listener
+from procession._channels.listener import Listener
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -16,13 +14,11 @@ if TYPE_CHECKING:
 
     from procession._channels.pipe import Connection
 
-__all__ = ["XmlClient", "XmlConnection", "XmlListener"]
+__all__ = ["XmlConnection", "XmlListener"]
 
 
 class XmlConnection:
     """A connection that sends and receives objects as XML-RPC."""
-
-    sends_text = True  # not pickles: whoever would send a pickle through `send_bytes` must not
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -31,10 +27,14 @@ class XmlConnection:
 
     def send(self, obj: Any) -> None:
         """Send an object; TypeError if XML-RPC has no word for it."""
+        import xmlrpc.client  # noqa: PLC0415 - 30 ms that only managers with this serializer pay
+
         self.send_bytes(xmlrpc.client.dumps((obj,), allow_none=True).encode())
 
     def recv(self) -> Any:
         """Receive an object."""
+        import xmlrpc.client  # noqa: PLC0415 - as above
+
         (obj,), _method = xmlrpc.client.loads(self.recv_bytes().decode())
         return obj
 
@@ -51,8 +51,3 @@ class XmlListener(Listener):
     def accept(self) -> Any:
         """The next connection."""
         return XmlConnection(super().accept())
-
-
-def XmlClient(*args: Any, **kwds: Any) -> XmlConnection:  # noqa: N802 - the standard library's name
-    """As `Client`."""
-    return XmlConnection(Client(*args, **kwds))

@@ -1,72 +1,63 @@
 """What managers and proxies say to each other: requests (ident, method, args, kwds), answers (kind, result).
 
-Promises: the words are those of the standard library's module, so that either end may be its; classes travel under its names
-(`multiprocessing.managers.Token` …), which are never imported for that.
-Not here: the server (`server.py`), the proxies (`proxy.py`).
+    who asks                                   who answers
+    (None, "create", (typeid, ...), {})        ("#RETURN", (ident, exposed))         a request to the server itself
+    (None, "accept_connection", (name,), {})   ("#RETURN", GREETING)                 calls may follow on this connection
+    (ident, method, args, kwds)                ("#RETURN", result)                   a call of an object's method
+                                               ("#PROXY", (exposed, token))          the result stays there: make a proxy for it
+                                               ("#ERROR", exception)                 what the method raised
+                                               ("#TRACEBACK", text)                  what went wrong round the call
+                                               ("#UNSERIALIZABLE", text)             the result cannot be pickled
+
+Promises: the words are those of the standard library's module, so that either end may be its. Two things are ours alone, and are said
+only to an end that has shown that it is ours: a client knows the server by its GREETING (the standard library's gives None), the server
+knows the client by its shorter requests (ident, method, args).
+Not here: how our classes are called by the standard library (`stdlib_names.py`), the server (`server.py`), the proxies (`proxy.py`).
 """
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any, Protocol
-
-from procession._channels.listener import Client, Listener
-from procession._channels.pickling import ForkingPickler
-from procession._channels.xml import XmlClient, XmlListener
+from procession import _native
+from procession._channels.pipe import Connection
+from procession._managers import stdlib_names
 from procession._runtime import state
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Any
 
 __all__ = [
     "ERROR",
+    "GREETING",
+    "PICKLED",
     "PROXY",
     "RETURN",
     "TRACEBACK",
     "UNSERIALIZABLE",
+    "VIEWS",
     "RemoteError",
     "Token",
-    "ask",
     "dispatch",
-    "listener_client",
+    "encode",
     "send_message",
     "to_error",
 ]
 
 RETURN, PROXY, ERROR = "#RETURN", "#PROXY", "#ERROR"
 TRACEBACK, UNSERIALIZABLE = "#TRACEBACK", "#UNSERIALIZABLE"
+PICKLED = "#PICKLED"  # ours alone: (PICKLED, bytes) stands for the message in those bytes
+GREETING = "procession managers 1"  # with the server's mark and its arena's uuid behind it; the number changes when what is ours alone does
 
-# Names on the wire: both are 24 characters, so that one can stand for the other inside a pickle.
-OUR_NAME = b"procession._managers.api"
-WIRE_NAME = b"multiprocessing.managers"
+_EMPTY: dict[Any, Any] = {}
+VIEWS = frozenset((type(_EMPTY.keys()), type(_EMPTY.values()), type(_EMPTY.items())))
 
 
 def _as_list(view: Any) -> tuple[Any, ...]:
     return list, (list(view),)
 
 
-_EMPTY: dict[Any, Any] = {}
-for _view in (
-    _EMPTY.keys(),
-    _EMPTY.values(),
-    _EMPTY.items(),
-):  # they arrive as lists, as with the standard library's managers
-    state.reducers.setdefault(type(_view), _as_list)
-
-listener_client: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "pickle": (Listener, Client),
-    "xmlrpclib": (XmlListener, XmlClient),
-}
-
-
-class Peer(Protocol):
-    """A connection, as far as it is needed here."""
-
-    def send(self, obj: Any) -> None:
-        """Send an object."""
-
-    def recv(self) -> Any:
-        """Receive an object."""
+for _view in VIEWS:  # they arrive as lists, as with the standard library's managers
+    state.reducers.setdefault(_view, _as_list)
 
 
 class RemoteError(Exception):
@@ -81,7 +72,6 @@ class Token:
     """Where an object lives: its type, the server's address, its name there."""
 
     __slots__ = ("address", "id", "typeid")
-    __module__ = "procession._managers.api"
 
     def __init__(self, typeid: str, address: Any, id: str) -> None:
         self.typeid: str = typeid
@@ -98,14 +88,20 @@ class Token:
         return f"{type(self).__name__}(typeid={self.typeid!r}, address={self.address!r}, id={self.id!r})"
 
 
-def send_message(connection: Any, message: Any) -> None:
-    """Send a message in which proxies and tokens may be, under the names that the standard library knows."""
-    if not hasattr(connection, "send_bytes") or hasattr(connection, "sends_text"):
+def encode(message: Any, to_ours: bool = False) -> bytes:
+    """The bytes of a message, readable by the standard library's module unless it goes to an end of ours."""
+    written = _native.dumps(message)
+    if not to_ours and stdlib_names.PACKAGE in written:
+        return stdlib_names.dumps(message)
+    return written
+
+
+def send_message(connection: Any, message: Any, to_ours: bool = False) -> None:
+    """Send a message; nothing is sent if it cannot be pickled."""
+    if isinstance(connection, Connection):
+        connection.send_bytes(encode(message, to_ours))
+    else:
         connection.send(message)
-        return
-    buffer = io.BytesIO()
-    ForkingPickler(buffer).dump(message)
-    connection.send_bytes(buffer.getvalue().replace(OUR_NAME, WIRE_NAME))
 
 
 def to_error(kind: str, result: Any) -> BaseException:
@@ -120,16 +116,10 @@ def to_error(kind: str, result: Any) -> BaseException:
     return ValueError(f"Unrecognized message type {kind!r}")
 
 
-def ask(connection: Any, ident: str | None, method: str | None, args: Any = (), kwds: Any = None) -> tuple[str, Any]:
-    """Send one request and receive its answer."""
-    send_message(connection, (ident, method, args, kwds or {}))
-    kind, result = connection.recv()
-    return kind, result
-
-
 def dispatch(connection: Any, ident: str | None, method: str | None, args: Any = (), kwds: Any = None) -> Any:
     """The result of one request; raises what the answer says."""
-    kind, result = ask(connection, ident, method, args, kwds)
+    send_message(connection, (ident, method, args, kwds or {}))
+    kind, result = connection.recv()
     if kind == RETURN:
         return result
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import MutableSet
+from types import GenericAlias
 
 from procession._managers.proxy import BaseProxy, exposing
 
@@ -20,14 +21,11 @@ __all__ = [
     "IteratorProxy", "ListProxy", "NamespaceProxy", "PoolProxy", "SetProxy", "ValueProxy",
 ]  # fmt: skip
 
-HERE = "procession._managers.api"
-
 
 class IteratorProxy(BaseProxy):
     """An iterator, or a generator."""
 
-    __module__ = HERE
-    _exposed_ = ("__next__", "send", "throw", "close")
+    _exposed_: Any = ("__next__", "send", "throw", "close")
 
     def __iter__(self) -> Self:
         return self
@@ -51,8 +49,7 @@ class IteratorProxy(BaseProxy):
 class AcquirerProxy(BaseProxy):
     """A lock or a semaphore."""
 
-    __module__ = HERE
-    _exposed_: tuple[str, ...] = ("acquire", "release", "locked")
+    _exposed_: Any = ("acquire", "release", "locked")
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> Any:
         """Take it; was it taken?"""
@@ -76,8 +73,7 @@ class AcquirerProxy(BaseProxy):
 class ConditionProxy(AcquirerProxy):
     """A condition."""
 
-    __module__ = HERE
-    _exposed_ = ("acquire", "release", "wait", "notify", "notify_all", "locked")
+    _exposed_: Any = ("acquire", "release", "wait", "notify", "notify_all", "locked")
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for a notification; did it come in time?"""
@@ -107,8 +103,7 @@ class ConditionProxy(AcquirerProxy):
 class EventProxy(BaseProxy):
     """An event."""
 
-    __module__ = HERE
-    _exposed_ = ("is_set", "set", "clear", "wait")
+    _exposed_: Any = ("is_set", "set", "clear", "wait")
 
     def is_set(self) -> Any:
         """Is it set?"""
@@ -130,8 +125,7 @@ class EventProxy(BaseProxy):
 class BarrierProxy(BaseProxy):
     """A barrier."""
 
-    __module__ = HERE
-    _exposed_ = ("__getattribute__", "wait", "abort", "reset")
+    _exposed_: Any = ("__getattribute__", "wait", "abort", "reset")
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for the other parties; the index of this one."""
@@ -164,8 +158,7 @@ class BarrierProxy(BaseProxy):
 class NamespaceProxy(BaseProxy):
     """A namespace: its attributes are those of the object; names that begin with an underscore are the proxy's own."""
 
-    __module__ = HERE
-    _exposed_ = ("__getattribute__", "__setattr__", "__delattr__")
+    _exposed_: Any = ("__getattribute__", "__setattr__", "__delattr__")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -188,8 +181,7 @@ class NamespaceProxy(BaseProxy):
 class ValueProxy(BaseProxy):
     """A value."""
 
-    __module__ = HERE
-    _exposed_ = ("get", "set")
+    _exposed_: Any = ("get", "set")
 
     def get(self) -> Any:
         """The value."""
@@ -200,10 +192,7 @@ class ValueProxy(BaseProxy):
         return self._callmethod("set", (value,))
 
     value: property = property(get, set, doc="The value.")
-
-    @classmethod
-    def __class_getitem__(cls, _item: Any) -> Any:
-        return cls
+    __class_getitem__: Any = classmethod(GenericAlias)
 
 
 @exposing(
@@ -212,26 +201,51 @@ class ValueProxy(BaseProxy):
 class ArrayProxy(BaseProxy):
     """An array."""
 
-    __module__ = HERE
+
+def plain(operand: Any) -> Any:
+    """What an operator is given: a proxy cannot stand for a container there, so a copy goes instead."""
+    return operand._getvalue() if isinstance(operand, BaseProxy) else operand
+
+
+def operator(name: str) -> Any:
+    """A binary operator of a container."""
+
+    def operate(self: BaseProxy, other: Any, /) -> Any:
+        return self._callmethod(name, (plain(other),))
+
+    operate.__name__ = name
+    operate.__doc__ = f"The container's `{name}`."
+    return operate
+
+
+def set_in_place(name: str) -> Any:
+    """An operator that changes a set, by its method `name`."""
+
+    def operate(self: BaseProxy, other: Any, /) -> Any:
+        other = plain(other)
+        if not isinstance(other, set | frozenset):
+            return NotImplemented
+        self._callmethod(name, (other,))
+        return self
+
+    operate.__doc__ = f"The set's `{name}` for another set."
+    return operate
 
 
 @exposing(
-    "__add__", "__contains__", "__delitem__", "__getitem__", "__imul__", "__len__", "__mul__", "__reversed__",
-    "__rmul__", "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove",
-    "reverse", "sort",
+    "__add__", "__contains__", "__delitem__", "__getitem__", "__imul__", "__len__", "__mul__", "__reversed__", "__rmul__",
+    "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort",
 )  # fmt: skip
 class BaseListProxy(BaseProxy):
     """A list, without the operators in place."""
-
-    __module__ = HERE
 
 
 class ListProxy(BaseListProxy):
     """A list."""
 
-    __module__ = HERE
+    __add__: Any = operator("__add__")
 
-    def __iadd__(self, value: Any) -> Self:
+    def __iadd__(self, value: Any) -> Self:  # type: ignore[misc]  # it returns this proxy, the other a list
         self._callmethod("extend", (value,))
         return self
 
@@ -239,108 +253,81 @@ class ListProxy(BaseListProxy):
         self._callmethod("__imul__", (value,))
         return self
 
-    @classmethod
-    def __class_getitem__(cls, _item: Any) -> Any:
-        return cls
+    __class_getitem__: Any = classmethod(GenericAlias)
 
 
 @exposing(
-    "__contains__", "__delitem__", "__getitem__", "__ior__", "__iter__", "__len__", "__or__", "__reversed__",
-    "__ror__", "__setitem__", "clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault",
-    "update", "values",
+    "__contains__", "__delitem__", "__getitem__", "__ior__", "__iter__", "__len__", "__or__", "__reversed__", "__ror__",
+    "__setitem__", "clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values",
 )  # fmt: skip
 class _BaseDictProxy(BaseProxy):
-    """A dictionary, without the operator in place."""
-
-    __module__ = HERE
-
-
-_BaseDictProxy._method_to_typeid_ = {"__iter__": "Iterator"}
+    """A dictionary, without the operators."""
 
 
 class DictProxy(_BaseDictProxy):
     """A dictionary."""
 
-    __module__ = HERE
+    _method_to_typeid_ = {"__iter__": "Iterator"}  # noqa: RUF012 - never changed
+    _proxytypes_ = {"Iterator": IteratorProxy}  # noqa: RUF012 - as above
+    __or__: Any = operator("__or__")
+    __ror__: Any = operator("__ror__")
 
-    def __ior__(self, value: Any) -> Self:
-        self._callmethod("__ior__", (value,))
+    def __ior__(self, value: Any) -> Self:  # type: ignore[misc]  # it returns this proxy, the other a dictionary
+        self._callmethod("update", (value,))
         return self
 
-    @classmethod
-    def __class_getitem__(cls, _item: Any) -> Any:
-        return cls
+    __class_getitem__: Any = classmethod(GenericAlias)
 
 
 @exposing(
-    "__and__", "__class_getitem__", "__contains__", "__eq__", "__ge__", "__gt__", "__iand__", "__ior__",
-    "__isub__", "__iter__", "__ixor__", "__le__", "__len__", "__lt__", "__ne__", "__or__", "__rand__", "__ror__",
-    "__rsub__", "__rxor__", "__sub__", "__xor__", "add", "clear", "copy", "difference", "difference_update",
-    "discard", "intersection", "intersection_update", "isdisjoint", "issubset", "issuperset", "pop", "remove",
-    "symmetric_difference", "symmetric_difference_update", "union", "update",
+    "__and__", "__contains__", "__eq__", "__ge__", "__gt__", "__iand__", "__ior__", "__isub__", "__iter__", "__ixor__", "__le__",
+    "__len__", "__lt__", "__ne__", "__or__", "__rand__", "__ror__", "__rsub__", "__rxor__", "__sub__", "__xor__", "add", "clear",
+    "copy", "difference", "difference_update", "discard", "intersection", "intersection_update", "isdisjoint", "issubset",
+    "issuperset", "pop", "remove", "symmetric_difference", "symmetric_difference_update", "union", "update",
 )  # fmt: skip
 class _BaseSetProxy(BaseProxy):
-    """A set, without the operators in place."""
-
-    __module__ = HERE
-
-
-_BaseSetProxy._method_to_typeid_ = {"__iter__": "Iterator"}
+    """A set, without the operators."""
 
 
 class SetProxy(_BaseSetProxy):
-    """A set."""
+    """A set: a `collections.abc.MutableSet`."""
 
-    __module__ = HERE
+    _method_to_typeid_ = {"__iter__": "Iterator"}  # noqa: RUF012 - never changed
+    _proxytypes_ = {"Iterator": IteratorProxy}  # noqa: RUF012 - as above
     __hash__: Any = None  # as a set's
-
-    def __ior__(self, value: Any) -> Self:
-        self._callmethod("__ior__", (value,))
-        return self
-
-    def __iand__(self, value: Any) -> Self:
-        self._callmethod("__iand__", (value,))
-        return self
-
-    def __ixor__(self, value: Any) -> Self:
-        self._callmethod("__ixor__", (value,))
-        return self
-
-    def __isub__(self, value: Any) -> Self:
-        self._callmethod("__isub__", (value,))
-        return self
-
-    @classmethod
-    def __class_getitem__(cls, _item: Any) -> Any:
-        return cls
+    __ior__: Any = set_in_place("update")
+    __iand__: Any = set_in_place("intersection_update")
+    __isub__: Any = set_in_place("difference_update")
+    __ixor__: Any = set_in_place("symmetric_difference_update")
+    __class_getitem__: Any = classmethod(GenericAlias)
 
 
+for _name in (
+    "__and__", "__eq__", "__ge__", "__gt__", "__le__", "__lt__", "__ne__", "__or__", "__rand__", "__ror__", "__rsub__", "__rxor__",
+    "__sub__", "__xor__",
+):  # fmt: skip
+    setattr(SetProxy, _name, operator(_name))
 MutableSet.register(SetProxy)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - an ABC
 
 
 @exposing(
-    "apply", "apply_async", "close", "imap", "imap_unordered", "join", "map", "map_async", "starmap",
-    "starmap_async", "terminate",
+    "apply", "apply_async", "close", "imap", "imap_unordered", "join", "map", "map_async", "starmap", "starmap_async", "terminate",
 )  # fmt: skip
 class BasePoolProxy(BaseProxy):
     """A pool, not as a context manager."""
-
-    __module__ = HERE
-
-
-BasePoolProxy._method_to_typeid_ = {
-    "apply_async": "AsyncResult",
-    "map_async": "AsyncResult",
-    "starmap_async": "AsyncResult",
-    "imap": "Iterator",
-    "imap_unordered": "Iterator",
-}
 
 
 class PoolProxy(BasePoolProxy):
     """A pool."""
 
-    __module__ = HERE
+    _method_to_typeid_ = {  # noqa: RUF012 - never changed
+        "apply_async": "AsyncResult",
+        "map_async": "AsyncResult",
+        "starmap_async": "AsyncResult",
+        "imap": "Iterator",
+        "imap_unordered": "Iterator",
+    }
+    _proxytypes_ = {"Iterator": IteratorProxy}  # noqa: RUF012 - never changed
 
     def __enter__(self) -> Self:
         return self

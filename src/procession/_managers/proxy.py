@@ -1,46 +1,54 @@
 """Proxies: objects that stand for others in a manager's process.
 
-Promises: each thread has its own connection; a proxy keeps its object alive; it can be passed on to other processes, and into
-the manager itself, where it speaks to the object directly.
-Not here: the proxies of particular types (`proxies.py`).
+Promises: each thread has its own connection; a proxy keeps its object alive. It can be passed on to other processes, and into the manager
+itself, where it speaks to the object directly; there, too, arguments and results are copies. Nested proxies find the key under which
+this process has connected.
+Not here: the proxies of particular types (`proxies.py`), the way to the server (`remote.py`).
 """
 
 from __future__ import annotations
 
-import threading
+import sys
 
 from procession._channels.pickling import get_spawning_popen
-from procession._managers.protocol import PROXY, RETURN, Token, ask, dispatch, listener_client, to_error
-from procession._processes.process import current_process
+from procession._managers.protocol import PROXY, RETURN, Token, to_error
+from procession._managers.remote import remote_server
+from procession._managers.server import server_of
 from procession._runtime import Finalizer, register_after_fork, state
+from procession.errors import ManagerDied
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, TypeVar
 
+    from procession._managers.remote import RemoteServer
+    from procession._managers.server import Server
+
     P = TypeVar("P", bound="BaseProxy")
 
-__all__ = ["AutoProxy", "BaseProxy", "MakeProxyType", "RebuildProxy", "exposing", "make_proxy_type"]
+__all__ = ["AutoProxy", "BaseProxy", "MakeProxyType", "RebuildProxy", "exposing", "make_proxy_type", "referent_of"]
 
 
-class _Connections(threading.local):
-    """This thread's connection to one server."""
+class Reference:
+    """What the end of a proxy needs to know about it."""
 
-    connection: Any = None
+    __slots__ = ("sent",)
 
-
-def _connections(address: Any) -> _Connections:
-    """The connections to a server: one for each thread, shared by all proxies."""
-    table: dict[Any, _Connections] = state.extra.setdefault("manager_connections", {})
-    return table.setdefault(address, _Connections())
+    def __init__(self) -> None:
+        self.sent = 0  # how many times it was pickled: the receivers may take their references after its end
 
 
 class BaseProxy:
-    """The base of all proxies."""
+    """The base of all proxies.
+
+    Every call raises what the method raised, `RemoteError` with the remote traceback if something round it failed, and `ManagerDied` if the
+    manager is gone.
+    """
 
     _exposed_: Any = None  # the names of the methods that may be called; None: those of the object
     _method_to_typeid_: Any = None  # method -> the typeid of what it returns, as a proxy
+    _proxytypes_: Any = {}  # typeid -> the type of such proxies, where no manager is known  # noqa: RUF012
 
     def __init__(  # noqa: PLR0913 - the documented signature
         self,
@@ -56,89 +64,74 @@ class BaseProxy:
         self._id = token.id
         self._manager: Any = manager
         self._serializer = serializer
-        self._client = listener_client[serializer][1]
-        self._tls = _connections(token.address)
-        if authkey is not None:
-            self._authkey = bytes(authkey)
-        elif manager is not None:
-            self._authkey = manager._authkey
-        else:
-            self._authkey = current_process().authkey
+        key = manager._authkey if authkey is None and manager is not None else authkey
+        self._remote: RemoteServer = remote_server(token.address, serializer, key)
+        self._server: Server | None = server_of(token.id)  # if the object is in this very process
+        self._authkey: bytes = self._remote.authkey if key is None else key
+        self._reference = Reference()
         self._close: Finalizer | None = None
         if incref:
             self._incref()
         register_after_fork(self, BaseProxy._after_fork)
 
     # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _connect(self) -> None:
-        thread = threading.current_thread().name
-        name = current_process().name if thread == "MainThread" else f"{current_process().name}|{thread}"
-        connection = self._client(self._token.address, authkey=self._authkey)
-        dispatch(connection, None, "accept_connection", (name,))
-        self._tls.connection = connection
-
     def _callmethod(self, methodname: str, args: Any = (), kwds: Any = None) -> Any:
         """Call a method of the object: its result, a copy or a proxy; raises what it raised."""
-        held = self._local()
-        if held is not None:
-            return getattr(held.obj, methodname)(*args, **(kwds or {}))
-        if self._tls.connection is None:
-            self._connect()
-        kind, result = ask(self._tls.connection, self._id, methodname, args, kwds)
-        if kind == RETURN:
-            return result
-        if kind == PROXY:
-            return self._returned_proxy(*result)
+        server = self._server
+        if server is not None and server.is_here:
+            answer = server.answer_here(self._id, methodname, args, kwds or {})
+        else:
+            session = self._remote.sessions.mine or self._remote.session()
+            answer = session.ask(self._id, methodname, args, kwds)
+        if answer[0] == RETURN:
+            return answer[1]
+        if answer[0] == PROXY:
+            return self._returned_proxy(*answer[1])
         try:
-            raise to_error(kind, result)
+            raise to_error(*answer)
         finally:
-            del result  # an exception must not refer to the frame that refers to it
+            del answer  # an exception must not refer to the frame that refers to it
 
     def _returned_proxy(self, exposed: Any, token: Token) -> Any:
-        manager: Any = self._manager
-        proxytype = manager._registry[token.typeid].proxytype
         token.address = self._token.address
+        entry = self._manager._registry.get(token.typeid) if self._manager is not None else None
+        proxytype = self._proxytypes_.get(token.typeid, AutoProxy) if entry is None else entry.proxytype
         proxy = proxytype(token, self._serializer, manager=self._manager, authkey=self._authkey, exposed=exposed)
-        connection = self._client(token.address, authkey=self._authkey)
-        with connection:
-            dispatch(connection, None, "decref", (token.id,))
+        if self._server is None:
+            self._remote.decref(token.id, is_lent=True)
+        else:
+            self._server.objects.decref(token.id)
         return proxy
 
     def _getvalue(self) -> Any:
         """A copy of the object."""
-        held = self._local()
-        return held.obj if held is not None else self._callmethod("#GETVALUE")
-
-    def _local(self) -> Any:
-        server = state.extra.get("manager_server")
-        return server.local(self._id) if server is not None and server.address == self._token.address else None
+        return self._callmethod("#GETVALUE")
 
     # ── references ───────────────────────────────────────────────────────────────────────────────────────────────────
-    def _incref(self) -> None:
-        server = state.extra.get("manager_server")
-        if server is not None and server.address == self._token.address:
-            server.incref(None, self._id)
-            self._close = Finalizer(self, _decref_locally, args=(server, self._id))
+    def _incref(self, was_received: bool = False) -> None:
+        if self._server is not None:
+            self._server.objects.incref(self._id, was_received=was_received)
+            self._close = Finalizer(self, _release_here, args=(self._server, self._id))
             return
-        with self._client(self._token.address, authkey=self._authkey) as connection:
-            dispatch(connection, None, "incref", (self._id,))
-        alive = self._manager and self._manager._state
-        self._close = Finalizer(self, _decref, args=(self._token, self._authkey, alive, self._client), exitpriority=10)
+        self._remote.incref(self._id, was_received)
+        life = self._manager and self._manager._state
+        self._close = Finalizer(self, _release, args=(self._remote, self._id, self._reference, life), exitpriority=10)
 
     def _after_fork(self) -> None:
         self._manager = None
-        self._tls = _connections(self._token.address)
-        self._tls.connection = None
-        self._incref_in_child()
-
-    def _incref_in_child(self) -> None:
+        self._server = None
+        self._reference = Reference()
         try:
             self._incref()
-        except (OSError, EOFError):
-            self._close = None  # the manager is gone: the next call says so
+        except ManagerDied:
+            self._close = None  # the next call says so
 
     def __reduce__(self) -> tuple[Any, ...]:
         kwds: dict[str, Any] = {}
+        if self._server is None:
+            self._reference.sent += 1
+        else:
+            self._server.objects.send(self._id)
         if get_spawning_popen() is not None:
             kwds["authkey"] = self._authkey
         if getattr(self, "_isauto", False):
@@ -160,47 +153,52 @@ class BaseProxy:
         return text
 
 
-def _decref(token: Token, authkey: bytes, alive: Any, client: Callable[..., Any]) -> None:
-    """Tell the server that a proxy is gone, if there still is one."""
-    if alive is not None and alive.value != "started":
-        return
-    try:
-        with client(token.address, authkey=authkey) as connection:
-            dispatch(connection, None, "decref", (token.id,))
-    except (OSError, EOFError):
-        return  # the server has gone before, and the object with it
+def _release(remote: RemoteServer, ident: str, reference: Reference, life: Any) -> None:
+    """Tell the server that a proxy is gone, unless the manager has shut it down."""
+    if life is None or life.value == "started":
+        remote.decref(ident, reference.sent)
 
 
-def _decref_locally(server: Any, ident: str) -> None:
-    server.decref(None, ident)
+def _release_here(server: Server, ident: str) -> None:
+    server.objects.decref(ident)
 
 
 def RebuildProxy(func: Any, token: Token, serializer: str, kwds: dict[str, Any]) -> Any:  # noqa: N802
     """The proxy that arrived in a pickle."""
     kwds = {name: value for name, value in kwds.items() if name != "manager_owned"}
-    return func(token, serializer, incref=kwds.pop("incref", True), **kwds)
+    takes_reference = kwds.pop("incref", True)
+    proxy: BaseProxy = func(token, serializer, incref=False, **kwds)
+    if takes_reference:
+        proxy._incref(was_received=True)
+    return proxy
 
 
-RebuildProxy.__module__ = "procession._managers.api"
+def referent_of(obj: Any) -> Any:
+    """In a server: the object behind one of its own proxies; anything else as it is."""
+    server = getattr(obj, "_server", None) if isinstance(obj, BaseProxy) else None
+    return obj if server is None else server.objects.find(obj._id).obj
 
 
-def make_proxy_type(name: str, exposed: Iterable[str], cache: dict[Any, Any] | None = None) -> Any:
+def make_proxy_type(name: str, exposed: Iterable[str], cache: dict[Any, Any] | None = None, module: str = "") -> Any:
     """A proxy class with a method for each exposed name."""
     exposed = tuple(exposed)
     known: dict[Any, Any] = state.extra.setdefault("proxy_types", {}) if cache is None else cache
     found = known.get((name, exposed))
     if found is None:
-        methods = {method: _forwarding(method) for method in exposed}
-        about = {"_exposed_": exposed, "__module__": "procession._managers.api"}
+        methods = {method: forwarding(method) for method in exposed}
+        about = {"_exposed_": exposed, "__module__": module or sys._getframe(1).f_globals.get("__name__", __name__)}
         found = known[name, exposed] = type(name, (BaseProxy,), {**methods, **about})
     return found
 
 
-def _forwarding(method: str) -> Callable[..., Any]:
+def forwarding(method: str) -> Callable[..., Any]:
+    """A method of a proxy that calls the one of the same name."""
+
     def forward(self: BaseProxy, /, *args: Any, **kwds: Any) -> Any:
         return self._callmethod(method, args, kwds)
 
     forward.__name__ = method
+    forward.__qualname__ = f"BaseProxy.{method}"
     forward.__doc__ = f"Call `{method}` of the object."
     return forward
 
@@ -213,7 +211,7 @@ def exposing(*names: str) -> Callable[[type[P]], type[P]]:
 
     def complete(cls: type[P]) -> type[P]:
         for name in names:
-            setattr(cls, name, _forwarding(name))
+            setattr(cls, name, forwarding(name))
         cls._exposed_ = names
         return cls
 
@@ -230,15 +228,19 @@ def AutoProxy(  # noqa: N802, PLR0913 - the documented signature
     manager_owned: bool = False,
 ) -> Any:
     """A proxy whose class is made for the object's exposed methods."""
-    if authkey is None:
-        authkey = manager._authkey if manager is not None else current_process().authkey
+    if authkey is None and manager is not None:
+        authkey = manager._authkey
     if exposed is None:
-        with listener_client[serializer][1](token.address, authkey=authkey) as connection:
-            exposed = tuple(sorted(dispatch(connection, None, "get_methods", (token,))))
-    cls = make_proxy_type(f"AutoProxy[{token.typeid}]", exposed)
+        exposed = _exposed_methods(token, serializer, authkey)
+    cls = make_proxy_type(f"AutoProxy[{token.typeid}]", sorted(exposed), module=__name__)
     proxy = cls(token, serializer, manager=manager, authkey=authkey, incref=incref)
     proxy._isauto = True
     return proxy
 
 
-AutoProxy.__module__ = "procession._managers.api"
+def _exposed_methods(token: Token, serializer: str, authkey: bytes | None) -> Iterable[str]:
+    server = server_of(token.id)
+    if server is not None:
+        return server.objects.find(token.id).exposed
+    found: Iterable[str] = remote_server(token.address, serializer, authkey).request("get_methods", (token,))
+    return found

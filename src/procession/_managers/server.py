@@ -1,48 +1,64 @@
 """The server of a manager: holds objects, answers requests about them.
 
+    client --accept_connection--> calls methods --silent--> reactor
+                                     |   ^
+                             #channel|   |silent
+                                     v   |
+                                    channel
+
 Promises: a client proves that it knows the key before anything it sends is unpickled. One client's blocked call holds up no other.
-An object lives as long as a proxy refers to it, also from inside another object of the same server.
-Not here: starting it in a process (`manager.py`).
+Whoever errs is told so, and everybody is served on. All calls of a client's thread run in one thread here once they concern an object
+that may care (a recursive lock, an object of the user's).
+Not here: starting it in a process (`base_manager.py`), waiting for clients (`reactor.py`), the objects (`objects.py`).
 """
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
 import traceback
+from functools import partial
 
-from procession._channels import auth
+from procession import _native
+from procession._channels.pipe import Connection
+from procession._managers import stdlib_names
+from procession._managers.channel import Channel
+from procession._managers.clients import ServedClient
+from procession._managers.connecting import listener_client
+from procession._managers.objects import ObjectTable, server_mark
 from procession._managers.protocol import (
     ERROR,
+    GREETING,
     PROXY,
     RETURN,
     TRACEBACK,
     UNSERIALIZABLE,
+    VIEWS,
     Token,
-    listener_client,
+    encode,
     send_message,
 )
-from procession._managers.registry import Entry, public_methods
+from procession._managers.reactor import Reactor
+from procession._managers.threads import ServerThreads
+from procession._os import creation
+from procession._processes.logs import info
 from procession._runtime import state
+from procession.errors import ShutDown
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Server"]
+    from procession._managers.objects import Referent
+    from procession._managers.registry import Entry
 
+__all__ = ["Server", "server_of"]
 
-class Held:
-    """An object that the server holds for its proxies."""
-
-    __slots__ = ("exposed", "method_to_typeid", "obj", "refs")
-
-    def __init__(self, obj: Any, exposed: set[str], method_to_typeid: dict[str, str] | None) -> None:
-        self.obj: Any = obj
-        self.exposed: set[str] = exposed
-        self.method_to_typeid: dict[str, str] = method_to_typeid or {}
-        self.refs: int = 0
+LINGER = (
+    0.05  # seconds that a thread waits for its client's next request when there are more clients than dedicated threads
+)
 
 
 class Server:
@@ -55,204 +71,286 @@ class Server:
     def __init__(self, registry: dict[str, Entry], address: Any, authkey: bytes, serializer: str) -> None:
         if not isinstance(authkey, bytes):
             raise TypeError(f"Authkey {authkey!r} is type {type(authkey)!s}, not bytes")
-        self.registry: dict[str, Entry] = registry
-        self.authkey: bytes = bytes(authkey)
+        self.registry = registry
+        self.authkey = bytes(authkey)
         listener, _client = listener_client[serializer]
-        self.listener: Any = listener(address=address, backlog=128)
-        self.address: Any = self.listener.address
-        self._held: dict[str, Held] = {}
-        self._idents: dict[int, str] = {}  # id(object) -> ident: one object has one name
-        self._next_ident: int = 0
-        self.mutex: Any = threading.RLock()
-        self.stop_event: threading.Event = threading.Event()
+        self.listener = listener(address=address, backlog=128)
+        self.address = self.listener.address
+        self.objects = ObjectTable()
+        self.mutex = self.objects.mutex
+        self.stop_event = threading.Event()
+        self.threads = ServerThreads(self._serve)
+        self.watched: int | None = None  # a descriptor: when it becomes readable, the server ends
+        self.is_here = True  # in the process that serves, not in those forked from it
 
     # ── serving ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def serve_forever(self) -> None:
         """Serve until a client asks to shut down, then raise SystemExit."""
-        state.extra["manager_server"] = self
-        accepter = threading.Thread(target=self._accept_for_ever, name="procession-manager", daemon=True)
-        accepter.start()
+        _servers()[self.objects.mark] = self
+        reactor = self.reactor = Reactor(self.listener, self.authkey, self.threads.serve)
+        if self.watched is not None:
+            reactor.watch(self.watched, self.stop_event.set)
+        waiting = threading.Thread(target=reactor.run, name="procession-reactor", daemon=True)
+        waiting.start()
+        info("manager serving at %r", self.address)
         try:
-            while not self.stop_event.is_set():
-                self.stop_event.wait(1)
+            self.stop_event.wait()
         except (KeyboardInterrupt, SystemExit):
             pass  # asked to end: as by shutdown
         finally:
-            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+            self.stop_event.set()
+            reactor.close()
+            waiting.join()
+            self.listener.close()
+            self.threads.disconnect()
+            _servers().pop(self.objects.mark, None)
+            info("manager exiting with exitcode 0")
             sys.exit(0)
 
-    def _accept_for_ever(self) -> None:
-        while True:
-            try:
-                connection = self.listener.accept()
-            except OSError:
-                if self.listener_is_closed():
-                    return
-                continue  # a client that was gone before it was accepted
-            threading.Thread(target=self._handle_connection, args=(connection,), daemon=True).start()
-
-    def listener_is_closed(self) -> bool:
-        """Can no client come any more?"""
+    def _serve(self, client: ServedClient) -> None:
+        """Serve a client until it says nothing, or is gone."""
+        is_here = True
         try:
-            return self.listener.address is None
-        except OSError:
-            return True
-
-    def _handle_connection(self, connection: Any) -> None:
-        try:
-            self._handle_request(connection)
-        except SystemExit:
-            pass  # the client went away, in the middle or at the end
+            while is_here and not self.stop_event.is_set():
+                is_here = self._serve_once(client)
+        except (EOFError, OSError, SystemExit):
+            pass  # it went away, in the middle or at the end; or it has asked to shut down
         finally:
-            connection.close()
+            if is_here:
+                self._part_with(client)
+        if not is_here:
+            self.reactor.park(client)
 
-    def _handle_request(self, connection: Any) -> None:
+    def _part_with(self, client: ServedClient) -> None:
+        """Close the client's connection; nobody holds the references that depended on it any more."""
+        client.connection.close()
+        self.objects.release(client.lent)
+        if client.holder:
+            self.objects.release_all(client.holder)
+
+    def _serve_once(self, client: ServedClient) -> bool:
+        """Answer the client's next request. False: it says nothing, and this thread is needed elsewhere."""
+        if not client.is_bound and not self.threads.may_stay() and not client.connection.poll(LINGER):
+            return False
+        self._reply(client, self._hear(client, client.connection))
+        channel, client.channel = client.channel, None
+        if channel is not None:
+            channel.serve(partial(self.answer, client))
+        return True
+
+    def _hear(self, client: ServedClient, connection: Any) -> tuple[str, Any]:
+        """The answer to the client's next request."""
+        if not isinstance(connection, Connection):
+            return self.answer(client, connection.recv())
+        message = connection.recv_bytes()
         try:
-            auth.deliver_challenge(connection, self.authkey)
-            auth.answer_challenge(connection, self.authkey)
-            _ident, name, args, kwds = connection.recv()
-            if name not in self.public:
-                raise ValueError(f"{name!r} is no request to a manager")
-            func = getattr(self, name)
-        except Exception:  # noqa: BLE001 - told to the client, if it still listens
-            self._reply(connection, (TRACEBACK, traceback.format_exc()))
-            return
-        try:
-            result = func(connection, *args, **kwds)
-        except Exception:  # noqa: BLE001 - told to the client
-            self._reply(connection, (TRACEBACK, traceback.format_exc()))
-        else:
-            self._reply(connection, (RETURN, result))
+            request = _native.loads(message)
+        except Exception:  # noqa: BLE001 - it cannot be unpickled: the client is told, and may go on
+            return TRACEBACK, traceback.format_exc()
+        return self.answer(client, request)
 
     @staticmethod
-    def _reply(connection: Any, message: tuple[str, Any]) -> None:
+    def _reply(client: ServedClient, message: tuple[str, Any]) -> None:
         try:
-            send_message(connection, message)
-        except OSError:
-            return  # nobody is there to be told
+            written = encode(message, client.is_ours) if isinstance(client.connection, Connection) else None
         except Exception:  # noqa: BLE001 - the result cannot be pickled: the client is told that instead
-            try:
-                send_message(connection, (UNSERIALIZABLE, traceback.format_exc()))
-            except OSError:
-                return
+            written = encode((UNSERIALIZABLE, traceback.format_exc()))
+        if written is not None:
+            client.connection.send_bytes(written)
+        else:
+            client.connection.send(message)
 
     # ── calls of proxies ─────────────────────────────────────────────────────────────────────────────────────────────
-    def accept_connection(self, connection: Any, name: str) -> None:
-        """A thread of a client wants to make calls on this connection."""
-        threading.current_thread().name = name
-        self._reply(connection, (RETURN, None))
-        while not self.stop_event.is_set():
-            try:
-                ident, method, args, kwds = connection.recv()
-            except (EOFError, OSError):
-                sys.exit(0)  # the client is gone: ends this thread
-            except Exception:  # noqa: BLE001 - it could not be unpickled: the client is told, and may go on
-                self._reply(connection, (TRACEBACK, traceback.format_exc()))
-                continue
-            self._reply(connection, self._answer(connection, ident, method, args, kwds))
-        sys.exit(0)
-
-    def _answer(self, connection: Any, ident: str, method: str, args: Any, kwds: Any) -> tuple[str, Any]:
+    def answer(self, client: ServedClient, request: Any) -> tuple[str, Any]:
+        """The answer to a request."""
+        function: Any = None
+        args: Any = ()
+        kwds: Any = {}
         try:
-            held = self._held[ident]
-            if method not in held.exposed:
-                return self._fall_back(ident, held, method, args, kwds)
-            function = getattr(held.obj, method)
-        except Exception:  # noqa: BLE001 - told to the client
-            return (TRACEBACK, traceback.format_exc())
+            if len(request) == 3:
+                ident, method, args = request
+            else:
+                ident, method, args, kwds = request
+            function = self.objects.referents[ident].calls[method]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            pass  # the first call of this method, or something is wrong: looked at anew
+        if function is None:
+            return self._answer_anew(client, request)
         try:
             result = function(*args, **kwds)
         except Exception as error:  # noqa: BLE001 - raised again in the client
-            return (ERROR, error)
-        typeid = held.method_to_typeid.get(method)
-        if not typeid:
-            return (RETURN, result)
+            return raised(error, client.is_ours)
+        return (RETURN, list(result) if type(result) in VIEWS else result)
+
+    def _answer_anew(self, client: ServedClient, request: Any) -> tuple[str, Any]:
         try:
-            made, exposed = self.create(connection, typeid, result)
+            ident, method, args, kwds = request if len(request) == 4 else (*request, {})
+            client.is_ours |= len(request) == 3
+            if ident is None:
+                return (RETURN, self._grant(client, method, args, kwds))
+            referent = self.objects.find(ident)
+            client.is_bound |= not referent.is_steady
+            if method not in referent.exposed:
+                return (RETURN, _fall_back(referent, method))
+            function = getattr(referent.obj, method)
         except Exception:  # noqa: BLE001 - told to the client
             return (TRACEBACK, traceback.format_exc())
-        return (PROXY, (exposed, Token(typeid, self.address, made)))
+        typeid = referent.method_to_typeid.get(method)
+        if referent.is_steady and typeid is None:
+            referent.calls[method] = function
+        return self._call(client, typeid, partial(function, *args, **kwds))
 
-    def _fall_back(self, ident: str, held: Held, method: str, args: Any, kwds: Any) -> tuple[str, Any]:
-        """What every proxy may ask for, exposed or not."""
-        if method == "#GETVALUE":
-            return (RETURN, held.obj)
-        if method == "__str__":
-            return (RETURN, str(held.obj))
-        if method == "__repr__":
-            return (RETURN, repr(held.obj))
-        kind = type(held.obj)
-        raise AttributeError(f"method {method!r} of {kind!r} object is not in exposed={sorted(held.exposed)!r}")
+    def _call(self, client: ServedClient, typeid: str | None, function: Callable[[], Any]) -> tuple[str, Any]:
+        """The answer to a call of an exposed method, whose result stays here if it has a typeid."""
+        try:
+            result = function()
+        except Exception as error:  # noqa: BLE001 - raised again in the client
+            return raised(error, client.is_ours)
+        except BaseException:  # noqa: BLE001 - it would end this thread, and must not end the client
+            return (TRACEBACK, traceback.format_exc())
+        if typeid is None:
+            return (RETURN, list(result) if type(result) in VIEWS else result)
+        try:
+            ident, exposed = self.create(None, typeid, result)
+        except Exception:  # noqa: BLE001 - told to the client
+            return (TRACEBACK, traceback.format_exc())
+        client.lend(ident)
+        return (PROXY, (exposed, Token(typeid, self.address, ident)))
+
+    def answer_here(self, ident: str, method: str, args: Any, kwds: Any) -> tuple[str, Any]:
+        """The answer to a call by a proxy in this very process: everything is copied, as if it had come from afar."""
+        client = ServedClient(None)
+        client.is_ours = True
+        answer: tuple[str, Any] = copied(self._answer_anew(client, copied((ident, method, args, kwds))))
+        return answer
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _grant(self, client: ServedClient, request: Any, args: Any, kwds: Any) -> Any:
+        """The result of a request to the server itself."""
+        if request == "accept_connection":
+            client.name = str(*args)
+            threading.current_thread().name = client.name
+        elif request == "#channel":
+            client.channel = Channel(*args)
+            return True
+        elif request == "#hold":
+            (client.holder,) = args
+            self.objects.hold(client.holder)
+            return True
+        if request not in self.public:
+            raise ValueError(f"{request!r} is no request to a manager")
+        result = getattr(self, request)(client.connection, *args, **kwds)
+        if request == "create":
+            client.lend(result[0])
+        elif request == "decref" and len(args) == 1:
+            client.return_lent(*args)
+        return result
+
+    def accept_connection(self, connection: Any, name: str) -> str | None:
+        """A thread of a client wants to make calls on this connection."""
+        return f"{GREETING} {self.objects.mark} {_native.arena_uuid().hex() if _native.arena_fd() >= 0 else ''}"
+
     def create(self, connection: Any, typeid: str, /, *args: Any, **kwds: Any) -> tuple[str, tuple[str, ...]]:
-        """Make an object of a registered type, with one reference for the client: (ident, its exposed methods)."""
-        with self.mutex:
-            entry = self.registry[typeid]
-        obj = self._make(entry.callable, args, kwds)
-        exposed = list(public_methods(obj) if entry.exposed is None else entry.exposed)
-        if entry.method_to_typeid is not None:
-            if not isinstance(entry.method_to_typeid, dict):
-                raise TypeError(
-                    f"Method_to_typeid {entry.method_to_typeid!r}: type {type(entry.method_to_typeid)!s}, not dict"
-                )
-            exposed += list(entry.method_to_typeid)
-        with self.mutex:
-            ident = self._idents.get(id(obj))
-            if ident is None:
-                self._next_ident += 1
-                ident = self._idents[id(obj)] = f"{id(obj):x}-{self._next_ident:x}"
-                self._held[ident] = Held(obj, set(exposed), entry.method_to_typeid)
-            self._held[ident].refs += 1
-        return ident, tuple(exposed)
-
-    @staticmethod
-    def _make(callable_: Callable[..., Any] | None, args: tuple[Any, ...], kwds: dict[str, Any]) -> Any:
-        if callable_ is not None:
-            return callable_(*args, **kwds)
+        """Make an object of a registered type, with one reference for the client: (its name, its exposed methods)."""
+        entry = self.registry.get(typeid)
+        if entry is None:
+            known = ", ".join(sorted(self.registry)) or "none"
+            raise LookupError(f"typeid {typeid!r} is not registered with this manager's server; registered: {known}")
+        if entry.callable is not None:
+            return self.objects.put(typeid, entry, entry.callable(*args, **kwds))
         if kwds or len(args) != 1:
-            raise ValueError("Without callable, must have one non-keyword argument")
-        return args[0]
+            raise ValueError(
+                f"typeid {typeid!r} was registered without a callable: it is given one object, not {len(args) + len(kwds)}"
+            )
+        return self.objects.put(typeid, entry, args[0])
 
-    def incref(self, connection: Any, ident: str) -> None:
+    def incref(self, connection: Any, ident: str, holder: str = "", was_received: bool | None = None) -> None:
         """One more proxy refers to an object."""
-        with self.mutex:
-            self._held[ident].refs += 1
+        if was_received is None:  # a client of the standard library's module does not say
+            was_received = self.objects.find(ident).in_transit > 0
+        self.objects.incref(ident, holder, was_received)
 
-    def decref(self, connection: Any, ident: str) -> None:
+    def decref(self, connection: Any, ident: str, holder: str = "", sent: int = 0) -> None:
         """One proxy less; without any, the object goes."""
-        with self.mutex:
-            held = self._held[ident]
-            held.refs -= 1
-            if held.refs > 0:
-                return
-            del self._held[ident]
-            del self._idents[id(held.obj)]
-        del held  # outside the mutex: what the object's end does may come back here
-
-    def local(self, ident: str) -> Held:
-        """The object behind one of this server's own tokens."""
-        return self._held[ident]
+        self.objects.decref(ident, holder, sent)
 
     def get_methods(self, connection: Any, token: Token) -> set[str]:
         """The exposed methods of an object."""
-        return self._held[token.id].exposed
+        return set(self.objects.find(token.id).exposed)
 
     def number_of_objects(self, connection: Any) -> int:
-        """How many objects are held."""
-        return len(self._held)
+        """How many objects there are to which proxies refer."""
+        return self.objects.count()
 
     def debug_info(self, connection: Any) -> str:
-        """A line for each object."""
-        with self.mutex:
-            rows = sorted(self._held.items())
-            return "\n".join(f"  {ident}:       refcount={held.refs}\n    {str(held.obj)[:75]}" for ident, held in rows)
+        """Two lines for each object."""
+        return self.objects.describe()
 
     def dummy(self, connection: Any) -> None:
         """Answer: there is a server."""
 
     def shutdown(self, connection: Any) -> None:
         """End the server, when the client has been told that it will."""
-        self._reply(connection, (RETURN, None))
+        send_message(connection, (RETURN, None))
         self.stop_event.set()
         sys.exit(0)
+
+
+def copied(obj: Any) -> Any:
+    """A copy, as another process would get it."""
+    return _native.loads(_native.dumps(obj))
+
+
+def _fall_back(referent: Referent, method: str) -> Any:
+    """What every proxy may ask for, exposed or not."""
+    if method == "#GETVALUE":
+        return referent.obj
+    if method == "__str__":
+        return str(referent.obj)
+    if method == "__repr__":
+        return repr(referent.obj)
+    raise AttributeError(
+        f"method {method!r} of {type(referent.obj)!r} object is not exposed to proxies of typeid {referent.typeid!r}; "
+        f"exposed are: {', '.join(sorted(referent.exposed))}"
+    )
+
+
+ORDINARY = (
+    queue.Empty,
+    queue.Full,
+    ShutDown,
+)  # what programs catch all the time: nobody looks for where they come from
+
+
+def raised(error: Exception, to_ours: bool) -> tuple[str, Any]:
+    """The answer to a call that raised: the exception, with a note that holds its traceback here if that says anything."""
+    if not to_ours and not stdlib_names.has_counterpart(type(error)):
+        return (TRACEBACK, "".join(traceback.format_exception(error)))
+    inner = error.__traceback__ and error.__traceback__.tb_next
+    if inner is not None and not isinstance(error, ORDINARY) and NOTE not in str(getattr(error, "__notes__", "")):
+        error.add_note(f"{NOTE}\n{''.join(traceback.format_tb(inner))}")
+    error.__traceback__ = None  # it refers to frames that refer to it
+    return (ERROR, error)
+
+
+NOTE = "Where it was raised in the manager's process:"
+
+
+def _servers() -> dict[str, Server]:
+    found: dict[str, Server] = state.extra.setdefault("manager_servers", {})
+    return found
+
+
+def server_of(ident: Any) -> Server | None:
+    """The server in this process that holds the object of this name, if there is one."""
+    servers = state.extra.get("manager_servers")
+    return servers.get(server_mark(ident)) if servers else None
+
+
+def _leave() -> None:
+    """In a forked child: its copies of objects are not those of the server."""
+    for server in state.extra.pop("manager_servers", {}).values():
+        server.is_here = False
+
+
+creation.in_forked_children(_leave)

@@ -7,8 +7,7 @@ Not here: the blocks (`_memory`).
 
 from __future__ import annotations
 
-from procession._managers.manager import SHUTDOWN, STARTED, BaseManager
-from procession._managers.protocol import dispatch
+from procession._managers.base_manager import SHUTDOWN, STARTED, BaseManager
 from procession._managers.server import Server
 from procession._memory import ledger, segment, shareable_list
 from procession._memory.leftovers import SEGMENTS
@@ -117,8 +116,7 @@ class SharedMemoryManager(BaseManager):
         """Put the server in charge of a block; remove it if that fails."""
         name, identity = block.name, segments.identity(segments.path_of(block.name))
         try:
-            with self._client(self._address, authkey=self._authkey) as connection:
-                dispatch(connection, None, "track_segment", (name,))
+            self._request("track_segment", name)
         except BaseException:
             block.close()
             block.unlink()

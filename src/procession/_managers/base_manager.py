@@ -1,24 +1,26 @@
 """Managers: start a server process, or connect to one, and make objects there.
 
-Promises: `shutdown` ends the server in bounded time, however it behaves; a manager that is collected, or whose process ends, is shut down.
-Not here: the server (`server.py`), the proxies (`proxy.py`, `proxies.py`).
+    initial --start--> started --shutdown--> shutdown
+       `------connect----^
+
+Promises: `shutdown` ends the server in bounded time, however it behaves. A manager that is collected, or whose process ends or is killed,
+is shut down. A manager can be passed to other processes, which use the same server.
+Not here: the server (`server.py`), the proxies (`proxy.py`, `proxies.py`), the usual types (`manager.py`).
 """
 
 from __future__ import annotations
 
-import array
-import queue
 import signal
-import threading
 
-from procession._managers import proxies
-from procession._managers.protocol import Token, dispatch, listener_client
+from procession._channels.pickling import get_spawning_popen
+from procession._managers.connecting import ask_to_shut_down, listener_client
+from procession._managers.protocol import Token, dispatch
 from procession._managers.proxy import AutoProxy
-from procession._managers.registry import Entry
+from procession._managers.registry import Entry, check_methods, is_another
+from procession._managers.remote import RemoteServer, remote_server
 from procession._managers.server import Server
-from procession._pools.pool import Pool
-from procession._processes.process import current_process
-from procession._processes.thread_process import Namespace, ThreadValue
+from procession._processes.logs import info
+from procession._processes.process import AuthenticationString, current_process, parent_process
 from procession._runtime import Finalizer, state
 from procession.errors import ProcessError
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, ClassVar, Self
 
-__all__ = ["BaseManager", "State", "SyncManager"]
+__all__ = ["INITIAL", "SHUTDOWN", "STARTED", "BaseManager", "State"]
 
 INITIAL, STARTED, SHUTDOWN = "initial", "started", "shutdown"
 
@@ -50,6 +52,7 @@ class BaseManager:
     """
 
     _registry: ClassVar[dict[str, Entry]] = {}
+    _registered: ClassVar[dict[str, Any]] = {}  # what this very class was told, not its bases
     _Server = Server
 
     def __init__(
@@ -66,52 +69,68 @@ class BaseManager:
         if serializer not in listener_client:
             raise ValueError(f"unknown serializer {serializer!r}: use one of {', '.join(listener_client)}")
         self._address = address
-        self._authkey = current_process().authkey if authkey is None else authkey
+        self._authkey = AuthenticationString(current_process().authkey if authkey is None else authkey)
         self._state = State()
         self._serializer = serializer
         self._client = listener_client[serializer][1]
         self._ctx = ctx if ctx is not None else state.default_context.get_context()
         self._shutdown_timeout = shutdown_timeout
         self._process: Any = None
+        self._remote: RemoteServer | None = None  # once started or connected
 
     # ── the server ───────────────────────────────────────────────────────────────────────────────────────────────────
     def get_server(self) -> Server:
-        """A server in this process: call its `serve_forever`."""
-        self._check_initial("Already started server")
+        """A server in this process: call its `serve_forever`. ProcessError if this manager has a server process."""
+        self._check_initial()
         return self._Server(self._registry, self._address, self._authkey, self._serializer)
 
     def connect(self) -> None:
-        """Use the server that runs at the address."""
+        """Use the server that runs at the address. OSError if nobody listens there, AuthenticationError if it has another key."""
         with self._client(self._address, authkey=self._authkey) as connection:
             dispatch(connection, None, "dummy")
+        self._use_server()
+
+    def _use_server(self) -> None:
+        """From now on the server at the address is this manager's; what was there before is gone."""
+        remote = self._remote = remote_server(self._address, self._serializer, self._authkey)
+        if remote.authkey != self._authkey or self._process is not None:
+            remote.forget()
+        remote.authkey, remote.process = self._authkey, self._process
         self._state.value = STARTED
 
     def start(self, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()) -> None:
         """Start a server process, which calls `initializer(*initargs)` first. ProcessError if it is started already."""
-        self._check_initial("Already started server")
+        self._check_initial()
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         receiver, sender = self._ctx.Pipe(duplex=False)
-        self._process = self._ctx.Process(
-            target=type(self)._run_server,
-            args=(self._registry, self._address, self._authkey, self._serializer, sender, initializer, tuple(initargs)),
-        )
-        self._process.name = f"{type(self).__name__}-{':'.join(str(number) for number in self._process._identity)}"
-        self._process.start()
-        sender.close()
         with receiver:
-            self._address = receiver.recv()
-        self._state.value = STARTED
-        self.shutdown = Finalizer(
-            self,
-            type(self)._finalize_manager,
-            args=(self._process, self._address, self._authkey, self._state, self._client, self._shutdown_timeout),
-            exitpriority=0,
-        )
+            self._process = self._start_server(sender, initializer, tuple(initargs))
+            sender.close()
+            try:
+                self._address = receiver.recv()
+            except EOFError:
+                self._process.join()
+                raise ProcessError(
+                    f"the server of {type(self).__name__} ended (exit code {self._process.exitcode}) before it could serve: "
+                    "its traceback is on stderr"
+                ) from None
+        self._use_server()
+        arguments = (self._process, self._address, self._authkey, self._state, self._client, self._shutdown_timeout)
+        self.shutdown = Finalizer(self, type(self)._finalize_manager, args=arguments, exitpriority=0)
 
-    def _check_initial(self, already: str) -> None:
+    def _start_server(self, sender: Any, initializer: Any, initargs: tuple[Any, ...]) -> Any:
+        process = self._ctx.Process(
+            target=type(self)._run_server,
+            args=(self._registry, self._address, bytes(self._authkey), self._serializer, sender, initializer, initargs),
+        )
+        process.name = f"{type(self).__name__}-{':'.join(str(number) for number in process._identity)}"
+        process.start()
+        return process
+
+    def _check_initial(self) -> None:
         if self._state.value == STARTED:
-            raise ProcessError(already)
+            raise ProcessError("Already started server")
         if self._state.value == SHUTDOWN:
             raise ProcessError("Manager has shut down")
 
@@ -131,6 +150,8 @@ class BaseManager:
         if initializer is not None:
             initializer(*initargs)
         server = cls._Server(registry, address, authkey, serializer)
+        owner = parent_process()
+        server.watched = None if owner is None else owner.sentinel
         sender.send(server.address)
         sender.close()
         current_process().authkey = authkey
@@ -142,18 +163,16 @@ class BaseManager:
     ) -> None:
         """Ask the server to end; then terminate it; then kill it."""
         if process.is_alive():
-            try:
-                with client(address, authkey=authkey) as connection:
-                    dispatch(connection, None, "shutdown")
-            except (OSError, EOFError, ProcessError):
-                process.terminate()  # it does not listen any more
+            info("sending shutdown message to manager")
+            if not ask_to_shut_down(address, authkey, client, shutdown_timeout):
+                process.terminate()
             for harder in (process.terminate, process.kill):
                 process.join(timeout=shutdown_timeout)
                 if process.is_alive():
+                    info("manager still alive: %s", harder.__name__)
                     harder()
-        process.join(timeout=shutdown_timeout)
+        process.join()
         life.value = SHUTDOWN
-        state.extra.get("manager_connections", {}).pop(address, None)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the server process to end, if this manager started one."""
@@ -163,11 +182,14 @@ class BaseManager:
                 self._process = None
 
     # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────
-    def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> tuple[Token, Any]:
-        if self._state.value != STARTED:
+    def _request(self, method: str, *args: Any, **kwds: Any) -> Any:
+        """The result of a request to the server."""
+        if self._remote is None or self._state.value != STARTED:
             raise AssertionError("server not yet started")
-        with self._client(self._address, authkey=self._authkey) as connection:
-            ident, exposed = dispatch(connection, None, "create", (typeid, *args), kwds)
+        return self._remote.request(method, args, kwds)
+
+    def _create(self, typeid: str, /, *args: Any, **kwds: Any) -> tuple[Token, Any]:
+        ident, exposed = self._request("create", typeid, *args, **kwds)
         return Token(typeid, self._address, ident), exposed
 
     @classmethod
@@ -182,32 +204,34 @@ class BaseManager:
     ) -> None:
         """Register a type: see the specification.
 
-        TypeError if `typeid` is no string, or `method_to_typeid` does not map strings to strings.
+        TypeError if `typeid` is no string, `exposed` no sequence of strings, or `method_to_typeid` does not map strings to strings.
+        ValueError if this class has registered another callable under the same typeid; a subclass may.
         """
         if not isinstance(typeid, str):
             raise TypeError(f"typeid must be a string, not {type(typeid).__name__}")
         if "_registry" not in cls.__dict__:
-            cls._registry = cls._registry.copy()
+            cls._registry, cls._registered = cls._registry.copy(), {}
         proxytype = AutoProxy if proxytype is None else proxytype
         exposed = exposed or getattr(proxytype, "_exposed_", None)
         method_to_typeid = method_to_typeid or getattr(proxytype, "_method_to_typeid_", None)
-        for name, kind in (method_to_typeid or {}).items():
-            if not isinstance(name, str) or not isinstance(kind, str):
-                raise TypeError(f"method_to_typeid must map names to typeids, both strings, not {name!r} to {kind!r}")
-        cls._registry[typeid] = Entry(
-            callable, None if exposed is None else tuple(exposed), method_to_typeid, proxytype
-        )
+        check_methods(exposed, method_to_typeid)
+        if is_another(cls._registered.get(typeid), callable):
+            raise ValueError(
+                f"typeid {typeid!r} is registered with {cls.__name__} already, for {cls._registered[typeid]!r}: "
+                "use another name, or a subclass of the manager"
+            )
+        if callable is not None:
+            cls._registered[typeid] = callable
+        cls._registry[typeid] = Entry(callable, exposed, method_to_typeid, proxytype)
         if create_method:
             setattr(cls, typeid, _creator(typeid, proxytype))
 
     def _debug_info(self) -> str:
-        with self._client(self._address, authkey=self._authkey) as connection:
-            text: str = dispatch(connection, None, "debug_info")
+        text: str = self._request("debug_info")
         return text
 
     def _number_of_objects(self) -> int:
-        with self._client(self._address, authkey=self._authkey) as connection:
-            count: int = dispatch(connection, None, "number_of_objects")
+        count: int = self._request("number_of_objects")
         return count
 
     @property
@@ -223,51 +247,34 @@ class BaseManager:
         return self
 
     def __exit__(self, *args: object) -> None:
-        self.shutdown()
+        if hasattr(self, "shutdown"):  # a server that was only connected to is not ours to end
+            self.shutdown()
 
     shutdown: Any  # there once the server process is started
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        authkey = bytes(self._authkey) if get_spawning_popen() is not None else None
+        return _rebuild_manager, (type(self), self._address, authkey, self._serializer, self._state.value)
+
+
+def _rebuild_manager(cls: Any, address: Any, authkey: bytes | None, serializer: str, value: str) -> BaseManager:
+    """The manager that arrived in a pickle: a user of the same server."""
+    key = remote_server(address, serializer).authkey if authkey is None else authkey
+    manager: BaseManager = cls(address, key, serializer)
+    manager._state.value = value
+    if value == STARTED:
+        manager._remote = remote_server(address, serializer, key)
+    return manager
 
 
 def _creator(typeid: str, proxytype: Any) -> Callable[..., Any]:
     def create(self: BaseManager, /, *args: Any, **kwds: Any) -> Any:
         token, exposed = self._create(typeid, *args, **kwds)
-        proxy = proxytype(token, self._serializer, manager=self, authkey=self._authkey, exposed=exposed)
-        with self._client(token.address, authkey=self._authkey) as connection:
-            dispatch(connection, None, "decref", (token.id,))
-        return proxy
+        try:
+            return proxytype(token, self._serializer, manager=self, authkey=self._authkey, exposed=exposed)
+        finally:
+            remote_server(self._address, self._serializer).decref(token.id, is_lent=True)
 
     create.__name__ = typeid
     create.__doc__ = f"A new {typeid} in the manager's process: a proxy for it."
     return create
-
-
-def _array(typecode: str, sequence: Iterable[Any], lock: object = True) -> array.array[Any]:
-    return array.array(typecode, sequence)
-
-
-class SyncManager(BaseManager):
-    """A manager of the usual types: containers, synchronisation, values, pools."""
-
-
-_TYPES: tuple[tuple[str, Any, Any], ...] = (
-    ("Queue", queue.Queue, None),
-    ("JoinableQueue", queue.Queue, None),
-    ("Event", threading.Event, proxies.EventProxy),
-    ("Lock", threading.Lock, proxies.AcquirerProxy),
-    ("RLock", threading.RLock, proxies.AcquirerProxy),
-    ("Semaphore", threading.Semaphore, proxies.AcquirerProxy),
-    ("BoundedSemaphore", threading.BoundedSemaphore, proxies.AcquirerProxy),
-    ("Condition", threading.Condition, proxies.ConditionProxy),
-    ("Barrier", threading.Barrier, proxies.BarrierProxy),
-    ("Pool", Pool, proxies.PoolProxy),
-    ("list", list, proxies.ListProxy),
-    ("dict", dict, proxies.DictProxy),
-    ("set", set, proxies.SetProxy),
-    ("Value", ThreadValue, proxies.ValueProxy),
-    ("Array", _array, proxies.ArrayProxy),
-    ("Namespace", Namespace, proxies.NamespaceProxy),
-)
-for _typeid, _callable, _proxytype in _TYPES:
-    SyncManager.register(_typeid, _callable, _proxytype)
-SyncManager.register("Iterator", proxytype=proxies.IteratorProxy, create_method=False)
-SyncManager.register("AsyncResult", create_method=False)

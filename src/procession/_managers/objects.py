@@ -1,0 +1,188 @@
+"""The objects that a server holds for proxies, each with the number of proxies that refer to it.
+
+Promises: an object lives as long as a proxy refers to it, also from inside another object of the same server, and LINGER seconds longer
+if a proxy was sent to somebody who has not received it yet. A process that dies lets go of what its proxies referred to. A name is never
+used again, and tells which server gave it.
+Not here: calling their methods (`server.py`).
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import queue
+import threading
+import time
+from collections import deque
+
+from procession._managers import sync_types
+from procession._managers.registry import public_methods
+
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    from procession._managers.registry import Entry
+
+__all__ = ["ObjectTable", "Referent", "server_mark"]
+
+LINGER = 30.0  # seconds
+
+# Exactly these types do not care which thread calls them, and their methods never change.
+STEADY = frozenset(
+    {
+        dict, list, set, frozenset, array.array, queue.Queue, threading.Event, threading.Barrier, threading.Semaphore,
+        threading.BoundedSemaphore, type(threading.Lock()), type(iter({})), type(iter([])), type(iter(())), type(iter(set())),
+        sync_types.Value, sync_types.Queue, sync_types.Semaphore, sync_types.BoundedSemaphore,
+    }
+)  # fmt: skip
+
+
+class Referent:
+    """An object that the server holds, with what is known about it."""
+
+    __slots__ = ("calls", "deadline", "exposed", "in_transit", "is_steady", "method_to_typeid", "obj", "refs", "typeid")
+
+    def __init__(self, typeid: str, obj: Any, exposed: tuple[str, ...], method_to_typeid: dict[str, str]) -> None:
+        self.typeid = typeid
+        self.obj = obj
+        self.exposed = frozenset(exposed)
+        self.method_to_typeid = method_to_typeid
+        self.refs = 0
+        self.in_transit = 0  # how many proxies were sent and not received yet, as far as their senders are gone
+        self.deadline = 0.0  # when it goes though proxies are on the way
+        self.is_steady = type(obj) in STEADY
+        self.calls: dict[str, Any] = {}  # methods of a steady object that were called, if their results are copied
+
+
+def exposed_methods(entry: Entry, obj: Any) -> tuple[str, ...]:
+    """What proxies of this object may call."""
+    exposed = public_methods(obj) if entry.exposed is None else entry.exposed
+    return (*exposed, *(entry.method_to_typeid or ()))
+
+
+def server_mark(ident: Any) -> str:
+    """Which server gave this name: the part that all its names share; empty for names of other makers' servers."""
+    return ident.rpartition(".")[0] if isinstance(ident, str) else ""
+
+
+class ObjectTable:
+    """The objects of one server, by name."""
+
+    def __init__(self) -> None:
+        self.mark = os.urandom(8).hex()
+        self.mutex = threading.RLock()  # recursive: an object's end may bring about another's
+        self.referents: dict[str, Referent] = {}
+        self._names: dict[tuple[int, str], str] = {}  # (id(object), typeid) -> name: one object has one for each type
+        self._last = 0
+        self._holders: dict[str, dict[str, int]] = {}  # processes: which references each holds, object -> how many
+        self._lingering: deque[tuple[float, str]] = deque()  # references, until when
+
+    def put(self, typeid: str, entry: Entry, obj: Any) -> tuple[str, tuple[str, ...]]:
+        """Hold an object, with one reference for whoever asked: (its name, its exposed methods)."""
+        exposed = exposed_methods(entry, obj)
+        with self.mutex:
+            ident = self._names.get((id(obj), typeid))
+            if ident is None:
+                self._last += 1
+                ident = self._names[id(obj), typeid] = f"{self.mark}.{self._last:x}"
+                self.referents[ident] = Referent(typeid, obj, exposed, dict(entry.method_to_typeid or {}))
+            self.referents[ident].refs += 1
+        return ident, exposed
+
+    def find(self, ident: Any) -> Referent:
+        """The object of this name; KeyError that says what may have happened if there is none."""
+        referent = self.referents.get(ident) if isinstance(ident, str) else None
+        if referent is None:
+            raise KeyError(f"{ident!r} is no object of this manager, or not any more: no proxy referred to it")
+        return referent
+
+    # ── references ───────────────────────────────────────────────────────────────────────────────────────────────────
+    def incref(self, ident: str, holder: str = "", was_received: bool = False) -> None:
+        """One more proxy refers to an object, of the process `holder` if that is known; was it sent by somebody?"""
+        with self.mutex:
+            referent = self.find(ident)
+            referent.refs += 1
+            referent.in_transit -= was_received
+            held = self._holders.get(holder)
+            if held is not None:
+                held[ident] = held.get(ident, 0) + 1
+
+    def send(self, ident: str) -> None:
+        """A proxy is on its way to somebody who will take a reference of his own."""
+        with self.mutex:
+            self.find(ident).in_transit += 1
+
+    def decref(self, ident: str, holder: str = "", sent: int = 0) -> None:
+        """One proxy less, which was sent so many times; without any here or on the way, the object goes."""
+        self.let_go()
+        with self.mutex:
+            referent = self.find(ident)
+            held = self._holders.get(holder)
+            if held is not None and ident in held:
+                held[ident] -= 1
+                if not held[ident]:
+                    del held[ident]
+            referent.refs -= 1
+            referent.in_transit += sent
+            if referent.refs > 0:
+                return
+            if referent.in_transit > 0:
+                referent.deadline = time.monotonic() + LINGER
+                self._lingering.append((referent.deadline, ident))
+                return
+            self._forget(ident, referent)
+        del referent  # outside the mutex: what the object's end does may take long
+
+    def _forget(self, ident: str, referent: Referent) -> None:
+        del self.referents[ident]
+        del self._names[id(referent.obj), referent.typeid]
+
+    def let_go(self) -> None:
+        """Forget what nobody has received in time."""
+        now = time.monotonic() if self._lingering else 0.0
+        gone = []
+        while self._lingering and self._lingering[0][0] <= now:
+            with self.mutex:
+                deadline, ident = self._lingering.popleft()
+                referent = self.referents.get(ident)
+                if referent is not None and referent.refs <= 0 and referent.deadline == deadline:
+                    self._forget(ident, referent)
+                    gone.append(referent)  # until outside the mutex, as above
+
+    def hold(self, holder: str) -> None:
+        """Remember from now on which references this process holds."""
+        with self.mutex:
+            self._holders[holder] = {}
+
+    def release_all(self, holder: str) -> None:
+        """The process is gone, and its proxies."""
+        with self.mutex:
+            held = self._holders.pop(holder, {})
+        self.release(held)
+
+    def release(self, held: dict[str, int]) -> None:
+        """Let go of these references, as far as the objects are still there."""
+        for ident, count in held.items():
+            for _ in range(count):
+                if ident in self.referents:
+                    self.decref(ident)
+
+    # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────
+    def count(self) -> int:
+        """How many objects there are to which proxies refer."""
+        with self.mutex:
+            return sum(referent.refs > 0 for referent in self.referents.values())
+
+    def describe(self) -> str:
+        """Two lines for each object."""
+        with self.mutex:
+            rows = [(ident, referent.refs, referent.obj) for ident, referent in sorted(self.referents.items())]
+        return "\n".join(f"  {ident}:       refcount={refs}\n    {_brief(obj)}" for ident, refs, obj in rows)
+
+
+def _brief(obj: Any) -> str:
+    try:
+        return str(obj)[:75]
+    except Exception as error:  # noqa: BLE001 - told in the text
+        return f"<{type(obj).__name__}, whose str raised {type(error).__name__}>"

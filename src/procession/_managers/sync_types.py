@@ -1,0 +1,156 @@
+"""What a `SyncManager` makes: the standard library's classes for threads, with their newer methods on every Python version.
+
+Promises: queues can be shut down, and whatever can be taken tells whether it is `locked()`, also on the Pythons whose own classes do not
+have that yet.
+Not here: locks and queues of processes (`_primitives`, `_channels`), which need no manager.
+"""
+
+from __future__ import annotations
+
+import array
+import queue
+import threading
+import time
+
+from procession._processes.thread_process import Namespace as _Namespace
+from procession._processes.thread_process import ThreadValue
+from procession.errors import ShutDown
+
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    class _RLock:
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+        def release(self) -> None: ...
+        def _is_owned(self) -> bool: ...
+
+    _Queue = queue.Queue[Any]
+else:
+    _RLock, _Queue = type(threading.RLock()), queue.Queue
+
+__all__ = ["BoundedSemaphore", "Condition", "Namespace", "Queue", "RLock", "Semaphore", "Value", "make_array"]
+
+
+class Namespace(_Namespace):
+    """An object for attributes; its repr shows those that do not begin with an underscore."""
+
+
+class Value(ThreadValue):
+    """An object with a writable attribute `value`."""
+
+
+def make_array(typecode: str, sequence: Iterable[Any], lock: object = True) -> array.array[Any]:
+    """An array; `lock` is of no use here."""
+    return array.array(typecode, sequence)
+
+
+class RLock(_RLock):
+    """A recursive lock of threads."""
+
+    def locked(self) -> bool:
+        """Does any thread hold it?"""
+        if self._is_owned():
+            return True
+        taken = self.acquire(blocking=False)
+        if taken:
+            self.release()
+        return not taken
+
+
+class Semaphore(threading.Semaphore):
+    """A semaphore of threads."""
+
+    def locked(self) -> bool:
+        """Would `acquire` have to wait?"""
+        return not self._value
+
+
+class BoundedSemaphore(threading.BoundedSemaphore):
+    """A bounded semaphore of threads."""
+
+    def locked(self) -> bool:
+        """Would `acquire` have to wait?"""
+        return not self._value
+
+
+class Condition(threading.Condition):
+    """A condition of threads, over `lock` or over a new recursive lock."""
+
+    def __init__(self, lock: Any = None) -> None:
+        taken: Any = RLock() if lock is None else lock
+        super().__init__(taken)
+        self.lock: Any = taken
+
+    def locked(self) -> bool:
+        """Does any thread hold its lock?"""
+        locked: bool = self.lock.locked()
+        return locked
+
+
+class Queue(_Queue):
+    """A queue of threads that can be shut down, as Python's own from 3.13 on; raises this package's `ShutDown`."""
+
+    def __init__(self, maxsize: int = 0) -> None:
+        super().__init__(maxsize)
+        self.is_shutdown = False
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item. Full if there is no room (within `timeout` seconds), ShutDown if the queue is shut down."""
+        with self.not_full:
+            if self.is_shutdown:
+                raise ShutDown("the queue was shut down: nothing can be put")
+            if 0 < self.maxsize <= self._qsize():
+                self._wait(self.not_full, self._is_full, queue.Full, timeout if block else 0.0)
+                if self.is_shutdown:
+                    raise ShutDown("the queue was shut down while this item waited for room: it was not put")
+            self._put(item)
+            self.unfinished_tasks += 1
+            self.not_empty.notify()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take an item. Empty if there is none (within `timeout` seconds), ShutDown if there never will be."""
+        with self.not_empty:
+            if not self._qsize():
+                self._wait(self.not_empty, self._is_empty, queue.Empty, timeout if block else 0.0)
+                if not self._qsize():
+                    raise ShutDown("the queue was shut down, and nothing is left in it")
+            item = self._get()
+            self.not_full.notify()
+            return item
+
+    def _is_full(self) -> bool:
+        return self._qsize() >= self.maxsize
+
+    def _is_empty(self) -> bool:
+        return not self._qsize()
+
+    def _wait(
+        self,
+        changed: threading.Condition,
+        is_unfit: Callable[[], bool],
+        failure: type[Exception],
+        timeout: float | None,
+    ) -> None:
+        """Wait until the queue is fit, or shut down."""
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while is_unfit() and not self.is_shutdown:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise failure
+            changed.wait(left)
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """From now on `put` raises ShutDown, and `get` when nothing is left. `immediate`: what is left goes, as if done."""
+        with self.mutex:
+            self.is_shutdown = True
+            if immediate:
+                while self._qsize():
+                    self._get()
+                    self.unfinished_tasks = max(0, self.unfinished_tasks - 1)
+                self.all_tasks_done.notify_all()
+            self.not_empty.notify_all()
+            self.not_full.notify_all()
