@@ -8,6 +8,7 @@ Not here: how the arena itself reaches a child (`_processes`).
 
 from __future__ import annotations
 
+import procession._primitives.owner  # noqa: F401 - it tells the core which exceptions to raise, for objects of every kind
 from procession import _native
 from procession.errors import StaleHandle
 
