@@ -49,9 +49,10 @@ def chosen(patterns: list[str]) -> list[str]:
 
 def measure_all(options: argparse.Namespace) -> Run:
     libraries = options.libraries or [name for name, library in LIBRARIES.items() if library.is_installed]
-    before, allowed, rows = os.getloadavg()[0], limits(), []
+    names, before, rows = chosen(options.only), os.getloadavg()[0], []
+    allowed = limits()
     print(heading())
-    for name in chosen(options.only):
+    for name in names:
         asked = [library for library in libraries if WORKLOADS[name].needs in LIBRARIES[library].has]
         row = Row(name, rounds(name, asked, options.rounds, options.scale))
         rows.append(row)
