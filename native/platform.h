@@ -32,6 +32,9 @@ void pn_forbid_wait_any(bool forbidden); /* tests: force the fallback (also by t
 /* Shared memory without a name. */
 pn_code pn_memory_create(const char *name, uint64_t size, int *fd);
 pn_code pn_memory_map(int fd, uint64_t size, void **base);  /* MAP_SHARED | MAP_NORESERVE */
+/* Whole pages of what is mapped at `base`: copy on write from now on, with what is in them; and: as the others see them, again. */
+pn_code pn_memory_make_private(int fd, char *base, uint64_t from, uint64_t size);
+pn_code pn_memory_make_shared(int fd, char *base, uint64_t from, uint64_t size);
 void pn_memory_unmap(void *base, uint64_t size);
 pn_code pn_memory_reserve(int fd, uint64_t from, uint64_t size); /* pages exist afterwards, or PN_NOMEM: never SIGBUS later */
 void pn_memory_punch(int fd, uint64_t from, uint64_t size);      /* gives pages back */

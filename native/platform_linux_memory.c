@@ -55,6 +55,16 @@ pn_code pn_memory_map(int fd, uint64_t size, void **base) {
     return PN_OK;
 }
 
+static pn_code map_again(int fd, char *base, uint64_t from, uint64_t size, int how) {
+    void *at = mmap(base + from, (size_t)size, PROT_READ | PROT_WRITE, how | MAP_FIXED | MAP_NORESERVE, fd, (off_t)from);
+    if (at == MAP_FAILED) return out_of_memory_or_system();
+    (void)madvise(at, (size_t)size, MADV_DONTDUMP);
+    return PN_OK;
+}
+
+pn_code pn_memory_make_private(int fd, char *base, uint64_t from, uint64_t size) { return map_again(fd, base, from, size, MAP_PRIVATE); }
+pn_code pn_memory_make_shared(int fd, char *base, uint64_t from, uint64_t size) { return map_again(fd, base, from, size, MAP_SHARED); }
+
 void pn_memory_unmap(void *base, uint64_t size) { (void)munmap(base, (size_t)size); }
 
 pn_code pn_memory_size(int fd, uint64_t *size) {

@@ -22,7 +22,7 @@
 #define PN_SEGMENT_MIN (4u << 10)
 #define PN_SEGMENT_MAX (128u << 10)
 #define PN_VISIT (64u << 10)     /* payload bytes after which a section is left and entered anew: 64 KiB are some 10 us of copying */
-enum { PN_TAG_PICKLE = 0, PN_TAG_BYTES = 1, PN_TAG_USER = 2, PN_TAG_OUTSIDE = 0x80000000u };
+enum { PN_TAG_PICKLE = 0, PN_TAG_BYTES = 1, PN_TAG_USER = 2, PN_TAG_PARTS = 3 /* a block of the face's */, PN_TAG_OUTSIDE = 0x80000000u };
 
 typedef struct pn_record { _Atomic uint32_t length; uint32_t tag; uint64_t sequence; } pn_record; /* 16 bytes; then the payload */
 typedef struct pn_outside { pn_off buffer; uint64_t size; uint32_t generation; uint32_t unused; } pn_outside;

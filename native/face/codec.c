@@ -1,6 +1,8 @@
 /* codec.c: the whole way with the fallback. See codec.h. */
 #include "codec.h"
 
+#include "block.h"
+
 static PyObject *not_configured(const char *what) {
     return PyErr_Format(PyExc_RuntimeError, "the native core has no %s: call procession._native.configure() before its codec meets an "
                         "object that is not of a plain builtin type", what);
@@ -16,25 +18,50 @@ bool codec_fallback_dumps(core_state *state, PyObject *obj, Py_buffer *bytes) {
     return failed == 0;
 }
 
-bool codec_encode(core_state *state, PyObject *obj, codec_message *message) {
+PyObject *codec_fallback_pack(core_state *state, PyObject *obj) {
+    PyObject *packs = state->with.fallback_pack;
+    return packs == NULL ? not_configured("fallback_pack") : PyObject_CallFunctionObjArgs(packs, obj, NULL);
+}
+
+/* By the codec alone, into the message's scratch. */
+static codec_result encode_plain(PyObject *obj, codec_message *message) {
     uint64_t used = 0;
     message->fallback.obj = NULL;
+    message->block = NULL;
     message->scratch = scratch_take();
     codec_result result = codec_write(obj, &message->scratch, &used);
-    if (PN_LIKELY(result == CODEC_OK)) {
-        message->bytes = message->scratch.bytes;
-        message->size = used;
-        return true;
-    }
-    scratch_give(&message->scratch);
-    if (result == CODEC_ERROR || !codec_fallback_dumps(state, obj, &message->fallback)) return false;
+    if (PN_UNLIKELY(result != CODEC_OK)) return scratch_give(&message->scratch), result;
+    message->bytes = message->scratch.bytes;
+    message->size = used;
+    return CODEC_OK;
+}
+
+static bool use_fallback(codec_message *message) {
     message->bytes = message->fallback.buf;
     message->size = (uint64_t)message->fallback.len;
     return true;
 }
 
+bool codec_encode(core_state *state, PyObject *obj, codec_message *message) {
+    codec_result result = encode_plain(obj, message);
+    if (PN_LIKELY(result == CODEC_OK)) return true;
+    return result != CODEC_ERROR && codec_fallback_dumps(state, obj, &message->fallback) && use_fallback(message);
+}
+
+bool codec_encode_shared(core_state *state, PyObject *obj, codec_message *message) {
+    codec_result result = encode_plain(obj, message);
+    if (PN_LIKELY(result == CODEC_OK)) return true;
+    PyObject *packed = result == CODEC_ERROR ? NULL : codec_fallback_pack(state, obj);
+    if (packed == NULL) return false;
+    if (block_is(state, packed)) return message->block = packed, true;
+    int failed = PyObject_GetBuffer(packed, &message->fallback, PyBUF_SIMPLE);
+    Py_DECREF(packed); /* the buffer holds it */
+    return failed == 0 && use_fallback(message);
+}
+
 void codec_done(codec_message *message) {
     if (PN_UNLIKELY(message->fallback.obj != NULL)) PyBuffer_Release(&message->fallback);
+    Py_XDECREF(message->block);
     if (message->scratch.bytes != NULL) scratch_give(&message->scratch);
 }
 

@@ -20,15 +20,20 @@ typedef struct codec_message {
     uint64_t size;
     pn_scratch scratch;
     Py_buffer fallback; /* .obj NULL: not used */
+    PyObject *block;    /* what the bytes lie in, if it is a Block (block.h) */
 } codec_message;
 
 /* Appends obj to buffer at *used. CANNOT leaves *used as it was. */
 codec_result codec_write(PyObject *obj, pn_scratch *buffer, uint64_t *used);
 /* The whole way, with fallback. False: an exception is set. Otherwise codec_done() once the bytes have gone. */
 bool codec_encode(core_state *state, PyObject *obj, codec_message *message);
+/* The same for a queue, whose fallback may make a Block. */
+bool codec_encode_shared(core_state *state, PyObject *obj, codec_message *message);
 void codec_done(codec_message *message);
 /* The fallback alone. False: an exception is set. */
 bool codec_fallback_dumps(core_state *state, PyObject *obj, Py_buffer *bytes);
+/* What fallback_pack makes of it: a Block, or something with bytes. NULL: an exception is set. */
+PyObject *codec_fallback_pack(core_state *state, PyObject *obj);
 
 /* The object, or NULL: CODEC_CANNOT or CODEC_ERROR in *result. */
 PyObject *codec_read(core_state *state, const uint8_t *bytes, uint64_t size, codec_result *result);

@@ -103,6 +103,7 @@ bool add_barrier_type(PyObject *module, core_state *state);
 bool add_queue_types(PyObject *module, core_state *state);
 bool add_table_type(PyObject *module, core_state *state);
 bool add_memory_type(PyObject *module, core_state *state);
+bool add_block_type(PyObject *module, core_state *state);
 bool add_watcher_type(PyObject *module, core_state *state);
 extern PyMethodDef arena_functions[], process_functions[], fault_functions[], codec_functions[], frame_functions[];
 

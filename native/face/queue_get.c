@@ -1,4 +1,5 @@
 /* queue_get.c: getting: a message is copied out of the queue (without the GIL, if it had to wait), then decoded.  */
+#include "block.h"
 #include "queue_face.h"
 
 #include <stdlib.h>
@@ -45,8 +46,18 @@ static pn_code take(taking *t, int64_t timeout) {
     return take_waiting(t, deadline_after(timeout));
 }
 
+static PyObject *unpack(core_state *state, pn_message *message) {
+    PyObject *unpacks = state->with.fallback_unpack, *block = block_from_message(state, message);
+    if (block == NULL) return NULL;
+    PyObject *obj = unpacks != NULL ? PyObject_CallFunctionObjArgs(unpacks, block, NULL)
+                                    : PyErr_Format(PyExc_RuntimeError, "the native core has no fallback_unpack: configure() sets it");
+    Py_DECREF(block);
+    return obj;
+}
+
 /* The object, and the message's buffer given back. *escaped |= somebody still looks at the bytes. */
 static PyObject *decode(core_state *state, pn_message *message, bool *escaped) {
+    if (PN_UNLIKELY(message->tag == PN_TAG_PARTS)) return unpack(state, message);
     if (message->tag == PN_TAG_BYTES) {
         PyObject *bytes = PyBytes_FromStringAndSize(message->bytes, (Py_ssize_t)message->size);
         pn_queue_release_message(message);

@@ -1,4 +1,5 @@
 /* queue_put.c: putting: everything is encoded first, so that what is wrong with an object is raised before anything has changed.  */
+#include "block.h"
 #include "queue_face.h"
 
 #include <stdlib.h>
@@ -77,13 +78,30 @@ static bool parse_put(PyObject *self, const char *function, const char *what, Py
     return parse_named_wait(function, given[1], given[2], wait);
 }
 
+/* Large bytes need no pickle: they are copied once, into the arena. */
+static PyObject *put_large_bytes(PyObject *self, PyObject *bytes, wait_args wait) {
+    pn_message message = {.bytes = PyBytes_AsString(bytes), .size = (uint64_t)PyBytes_Size(bytes), .tag = PN_TAG_BYTES};
+    return put_one(self, &message, timeout_of(wait));
+}
+
+static PyObject *put_block(PyObject *self, PyObject *block, wait_args wait) {
+    pn_message message = block_message(block);
+    uint32_t done;
+    pn_code code = put_messages(QUEUE(self), &message, 1, message.size, timeout_of(wait), &done);
+    if (done == 1) block_given(block);
+    if (code != PN_OK) return raise_put(self, code);
+    return fault_raised() ? NULL : Py_NewRef(Py_None);
+}
+
 PyObject *queue_put(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
     PyObject *obj;
     wait_args wait;
     codec_message encoded;
-    if (!parse_put(self, "put", "obj", args, n, names, &obj, &wait) || !codec_encode(STATE(self), obj, &encoded)) return NULL;
+    if (!parse_put(self, "put", "obj", args, n, names, &obj, &wait)) return NULL;
+    if (PN_UNLIKELY(PyBytes_CheckExact(obj) && PyBytes_Size(obj) > PN_INLINE)) return put_large_bytes(self, obj, wait);
+    if (!codec_encode_shared(STATE(self), obj, &encoded)) return NULL;
     pn_message message = {.bytes = encoded.bytes, .size = encoded.size, .tag = PN_TAG_PICKLE};
-    PyObject *result = put_one(self, &message, timeout_of(wait));
+    PyObject *result = PN_LIKELY(encoded.block == NULL) ? put_one(self, &message, timeout_of(wait)) : put_block(self, encoded.block, wait);
     codec_done(&encoded);
     return result;
 }
@@ -125,28 +143,53 @@ typedef struct batch {
     uint64_t used;
     pn_message *messages;  /* until settled: bytes NULL, and sequence the place in scratch */
     uint32_t count;
-    Py_buffer *buffers;    /* what the fallback made */
+    Py_buffer *buffers;    /* bytes that the fallback made */
     uint32_t buffer_count;
+    PyObject *blocks;      /* a list with None or the Block of each message up to the last that has one; NULL: none has */
 } batch;
 
 static void drop_batch(batch *b) {
     for (uint32_t i = 0; i < b->buffer_count; i++) PyBuffer_Release(&b->buffers[i]);
     free(b->buffers);
+    Py_XDECREF(b->blocks);
     free(b->messages);
     scratch_give(&b->scratch);
 }
 
-static bool add_fallback(core_state *state, batch *b, PyObject *obj) {
+static bool add_block(batch *b, PyObject *block) {
+    if (b->blocks == NULL && (b->blocks = PyList_New(0)) == NULL) return false;
+    while (PyList_Size(b->blocks) < (Py_ssize_t)b->count)
+        if (PyList_Append(b->blocks, Py_None) < 0) return false;
+    if (PyList_Append(b->blocks, block) < 0) return false;
+    b->messages[b->count++] = block_message(block);
+    return true;
+}
+
+static void give_blocks(const batch *b, uint32_t done) {
+    Py_ssize_t n = b->blocks == NULL ? 0 : PyList_Size(b->blocks);
+    for (Py_ssize_t i = 0; i < n && i < (Py_ssize_t)done; i++)
+        if (PyList_GetItem(b->blocks, i) != Py_None) block_given(PyList_GetItem(b->blocks, i));
+}
+
+static bool add_bytes(batch *b, PyObject *bytes) {
     if ((b->buffer_count & (b->buffer_count - 1)) == 0) { /* a power of two: full */
         Py_buffer *more = realloc(b->buffers, (b->buffer_count ? 2 * (size_t)b->buffer_count : 1) * sizeof *more);
         if (more == NULL) return PyErr_NoMemory(), false;
         b->buffers = more;
     }
     Py_buffer made; /* buffers may not move while in use, but this one is only copied after it was made, and looked at as bytes */
-    if (!codec_fallback_dumps(state, obj, &made)) return false;
+    if (PyObject_GetBuffer(bytes, &made, PyBUF_SIMPLE) < 0) return false;
     b->buffers[b->buffer_count++] = made;
     b->messages[b->count++] = (pn_message){.bytes = made.buf, .size = (uint64_t)made.len, .tag = PN_TAG_PICKLE};
     return true;
+}
+
+static bool add_fallback(core_state *state, batch *b, PyObject *obj) {
+    PyObject *packed = codec_fallback_pack(state, obj);
+    if (packed == NULL) return false;
+    bool added = block_is(state, packed) ? add_block(b, packed) : add_bytes(b, packed);
+    Py_DECREF(packed);
+    return added;
 }
 
 static bool add_object(core_state *state, batch *b, PyObject *obj) {
@@ -198,6 +241,7 @@ static void attach_rest(PyObject *objs, uint32_t from, uint32_t to) {
 static PyObject *put_batch(PyObject *self, batch *b, PyObject *objs, int64_t timeout) {
     uint32_t done = 0;
     pn_code code = b->count == 0 ? PN_OK : put_messages(QUEUE(self), b->messages, b->count, bytes_of(b), timeout, &done);
+    give_blocks(b, done);
     if (code == PN_OK) return fault_raised() ? NULL : Py_NewRef(Py_None);
     raise_put(self, code);
     attach_rest(objs, done, b->count);

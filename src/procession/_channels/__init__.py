@@ -6,6 +6,9 @@ Whoever imports a module of this floor has the native codec told what to do with
 from __future__ import annotations
 
 from procession import _native
+from procession._channels.payload import pack, unpack
 from procession._channels.pickling import fallback_dumps, fallback_loads
 
-_native.configure(fallback_dumps=fallback_dumps, fallback_loads=fallback_loads)
+_native.configure(
+    fallback_dumps=fallback_dumps, fallback_loads=fallback_loads, fallback_pack=pack, fallback_unpack=unpack
+)

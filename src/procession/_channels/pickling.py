@@ -30,6 +30,7 @@ __all__ = [
     "fallback_dumps",
     "fallback_loads",
     "get_spawning_popen",
+    "loads",
     "register",
     "set_spawning_popen",
 ]
@@ -66,10 +67,10 @@ class _Forking:
     @staticmethod
     def loads(data: ReadableBuffer, /, **options: Any) -> Any:
         """The object in a pickle; `options` are those of `pickle.loads`."""
-        if not options and memoryview(data).nbytes <= SCANNED:
+        if memoryview(data).nbytes <= SCANNED:
             plain = bytes(data)
             if PEER.encode() not in plain:
-                return _here._pickle_loads(plain)
+                return _here._pickle_loads(plain, **options)
         return _here._PeerUnpickler(io.BytesIO(data), **options).load()
 
 
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
 
 
 register: Final = _Forking.register
+loads: Final = _Forking.loads
 
 
 def dump(obj: Any, file: SupportsWrite[bytes], protocol: int | None = None) -> None:

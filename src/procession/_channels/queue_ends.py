@@ -36,8 +36,8 @@ class QueueEnd:
         return self._open().get()
 
     def recv_bytes(self) -> bytes:
-        """The pickle of the next message; waits for one."""
-        return self._open().get_bytes()[0]
+        """A pickle of the next message; waits for one."""
+        return _native.dumps(self._open().get())
 
     def send(self, obj: Any) -> None:
         """Put a message."""

@@ -9,6 +9,7 @@ import os
 from procession._native._core import (
     WAIT_REASONS,
     Barrier,
+    Block,
     Condition,
     Event,
     Lock,
@@ -60,6 +61,7 @@ from procession._native._core import (
 __all__ = [
     "WAIT_REASONS",
     "Barrier",
+    "Block",
     "Condition",
     "Event",
     "Lock",

@@ -6,7 +6,7 @@ negative means 0). Objects are *handles* over the arena: `handle` is (offset, ge
 A handle of another program's arena, or of an object that is gone, raises `StaleHandle` (set by `configure`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol, Self, final
 
 class Buffer(Protocol):
@@ -23,6 +23,8 @@ def configure(  # what is not given stays as it was
     full: type[BaseException] = ...,
     fallback_dumps: Callable[[Any], Any] = ...,  # what the codec cannot say by itself: -> bytes-like
     fallback_loads: Callable[[Any], Any] = ...,  # memoryview (valid during the call only) -> object
+    fallback_pack: Callable[[Any], Any] = ...,  # the same two for queues: -> bytes-like, or a Block
+    fallback_unpack: Callable[[Block], Any] = ...,  # Block -> object
 ) -> None: ...
 
 # ── the arena ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,6 +203,16 @@ class Memory(Object):
 
     def __new__(cls, size: int) -> Self: ...
     size: int
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Block:
+    """A message of several parts in the arena: a pickle, and the large buffers that it names. One process's at a time."""
+
+    @classmethod
+    def pack(cls, pickle: Buffer, buffers: Sequence[Buffer], /) -> Block: ...  # copies them; MemoryError
+    # [pickle, buffer, …]; of a large block views, which keep it and are writable; of a small one copies
+    def parts(self) -> list[memoryview | bytearray]: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
