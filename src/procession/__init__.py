@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Condition: Final = default_context.Condition
     cpu_count: Final = default_context.cpu_count
     current_process: Final = default_context.current_process
+    empty: Final = default_context.empty
     Event: Final = default_context.Event
     freeze_support: Final = default_context.freeze_support
     get_all_start_methods: Final = default_context.get_all_start_methods
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     set_start_method: Final = default_context.set_start_method
     SimpleQueue: Final = default_context.SimpleQueue
     Value: Final = default_context.Value
+    zeros: Final = default_context.zeros
 
 __all__ = [
     "Array", "AuthenticationError", "Barrier", "BoundedSemaphore", "BufferTooShort", "Condition", "Event", "JoinableQueue", "Lock",
@@ -73,6 +75,8 @@ __all__ = [
 
 del TYPE_CHECKING  # `dir()` shows the API
 
+_ARRAYS = ("empty", "zeros")  # not in __all__: they would hide numpy's from whoever imports * from both
+
 _DOORS = (
     "connection", "context", "managers", "pool", "process", "queues", "reduction", "shared_memory", "sharedctypes", "synchronize",
     "testing", "util",
@@ -82,7 +86,7 @@ _DOORS = (
 def __getattr__(name: str) -> Any:
     if name == "install":
         from procession._cli.drop_in import install as found  # noqa: PLC0415 - late loading: see the docstring
-    elif name in __all__:
+    elif name in __all__ or name in _ARRAYS:
         from procession._context import default_context  # noqa: PLC0415 - late loading: see the docstring
 
         found = getattr(default_context, name)
@@ -96,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_ARRAYS})

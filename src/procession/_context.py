@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from procession._managers.sync_manager import SyncManager
     from procession._pools.pool import Pool
     from procession._primitives import lock as locks
+    from procession._primitives.arrays import SharedArray
     from procession._primitives.barrier import Barrier
     from procession._primitives.condition import Condition
     from procession._primitives.event import Event
@@ -51,7 +52,8 @@ PLACES = {
     "Lock": "_primitives.lock", "Pipe": "_channels.pipe", "Pool": "_pools.pool", "Queue": "_channels.queue",
     "RLock": "_primitives.lock", "RawArray": "_primitives.values", "RawValue": "_primitives.values",
     "Semaphore": "_primitives.semaphore", "SimpleQueue": "_channels.queue", "SyncManager": "_managers.sync_manager",
-    "Value": "_primitives.values", "usable_cpus": "_os.cpus", "get_logger": "_processes.logs",
+    "Value": "_primitives.values", "empty": "_primitives.arrays", "zeros": "_primitives.arrays",
+    "usable_cpus": "_os.cpus", "get_logger": "_processes.logs",
     "log_to_stderr": "_processes.logs", "pickling": "_channels.pickling", "start_fork": "_processes.start_fork",
     "start_forkserver": "_processes.start_forkserver", "start_spawn": "_processes.start_spawn",
 }  # fmt: skip
@@ -94,6 +96,18 @@ class BaseContext:
 
     _name: ClassVar[str | None] = None
     Process: type[process.BaseProcess]
+
+    @staticmethod
+    def empty(shape: Any, dtype: Any = float, order: Any = "C") -> SharedArray:
+        """A numpy array that processes share, its contents undefined: sent to others, it is not copied. Needs numpy."""
+        array: SharedArray = late("empty")(shape, dtype, order)
+        return array
+
+    @staticmethod
+    def zeros(shape: Any, dtype: Any = float, order: Any = "C") -> SharedArray:
+        """A numpy array of zeros that processes share: sent to others, it is not copied. Needs numpy."""
+        array: SharedArray = late("zeros")(shape, dtype, order)
+        return array
 
     def cpu_count(self) -> int:
         """The number of CPUs of the machine; `os.process_cpu_count()` or `len(os.sched_getaffinity(0))` tells the usable ones."""

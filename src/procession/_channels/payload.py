@@ -1,8 +1,8 @@
 """Large buffers beside the pickle: what queues and pools send when an object holds arrays.
 
 Pickle protocol 5 hands large buffers out; they are copied once, into a block of the arena, which the message names. Its receiver
-gets views of the block: writable, nobody else's, and its own also after a fork (native/holding.h). The block goes back to the arena with the last
-view, or when its process ends.
+gets views of the block: writable, nobody else's, and its own also after a fork (native/holding.h). The block goes back to the arena
+with the last view, or when its process ends.
 Promises: what arrives equals what was sent at the time of `put`. Smaller buffers travel inside the pickle.
 Not here: the block (native/face/block.h), connections (`pipe`), arrays that are shared (`arrays`).
 """
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OUT_OF_BAND", "pack", "unpack"]
 
-OUT_OF_BAND = 16 << 10  # bytes: below, copying into the pickle and out of it is cheaper than a block (benchmarks: payload.*)
+OUT_OF_BAND = (
+    16 << 10
+)  # bytes: below, copying into the pickle and out of it is cheaper than a block (benchmarks/workloads/payloads.py)
 PROTOCOL = 5  # the first with out-of-band buffers
 
 
