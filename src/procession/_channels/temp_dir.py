@@ -1,7 +1,7 @@
 """The directory of this process for files of its own, such as the sockets of listeners.
 
 Promises: only this user can look into it. It goes with the process; if that was killed, it goes when the next process of this user
-needs a directory, and never while a process that uses it lives (in whatever container it runs).
+needs a directory, and never while a process that uses it lives (in whatever container it runs). No other directory is ever touched.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from procession._runtime import Finalizer, state
 
 __all__ = ["get_temp_dir"]
 
-PREFIX = "procession-"
+PREFIX = "pymp-procession-"  # `pymp-` is what the documentation shows; the rest tells ours from the standard library's
+RANDOM_CHARACTERS = 8  # of mkdtemp
 
 
 def get_temp_dir() -> str:
@@ -28,6 +29,8 @@ def get_temp_dir() -> str:
             if mark is not None:
                 break
         state.temp_dir = path
+        if state.logger is not None:  # `_processes.logs` is above this floor
+            state.logger.info("created temp directory %s", path)
         Finalizer(None, _remove, args=(path, mark), exitpriority=-100)
     return state.temp_dir
 
@@ -58,7 +61,7 @@ def _remove(path: str, mark: int | None) -> None:
 def _sweep(parent: str) -> None:
     """Remove directories of processes of this user that were killed."""
     with os.scandir(parent) as entries:
-        ours = [entry.path for entry in entries if entry.name.startswith(PREFIX)]
+        ours = [entry.path for entry in entries if _is_ours(entry.name)]
     for path in ours:
         try:
             if os.lstat(path).st_uid != os.getuid():
@@ -68,6 +71,11 @@ def _sweep(parent: str) -> None:
             continue  # it went at this moment, or is none of ours
         if mark is not None:
             _remove_stale(path, mark)
+
+
+def _is_ours(name: str) -> bool:
+    """Did `get_temp_dir` choose this name? What only begins like it, people may have made."""
+    return name.startswith(PREFIX) and len(name) == len(PREFIX) + RANDOM_CHARACTERS
 
 
 def _remove_stale(path: str, mark: int) -> None:

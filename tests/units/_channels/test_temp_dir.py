@@ -55,3 +55,26 @@ def test_the_directory_of_a_killed_process_is_removed_by_the_next_one(tmp_path: 
             assert os.path.isdir(kept)
             third.communicate("\n")
         alive.communicate("\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["procession-notes", "pymp-procession-notes-of-mine", "pymp-abcdefgh"])
+def test_directories_that_only_look_like_ours_are_left_alone(tmp_path: Any, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "work").write_text("weeks of it")
+    with run(PRINTS, tmp_path) as process:
+        process.communicate()
+    assert (tmp_path / name / "work").read_text() == "weeks of it"
+
+
+@pytest.mark.slow
+def test_its_making_is_logged_under_the_documented_name(tmp_path: Any) -> None:
+    code = (
+        "import logging, sys, procession as mp; logger = mp.get_logger(); logger.setLevel(logging.INFO); "
+        "logger.addHandler(logging.StreamHandler(sys.stdout)); "
+    )
+    with run(code + PRINTS, tmp_path) as process:
+        printed, _ = process.communicate()
+    said, path, *_ = printed.splitlines()
+    assert said == f"created temp directory {path}"
+    assert os.path.basename(path).startswith("pymp-")
