@@ -23,7 +23,7 @@ from benchmarks.one import EMPTY, LACKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Measurement", "Missing", "measure", "measured", "rounds"]
+__all__ = ["Measurement", "Missing", "figures", "measure", "measured", "rounds"]
 
 LIMIT = 120  # seconds for one measurement; more is reported as a hang
 
@@ -48,6 +48,11 @@ def measure(workload: str, library: str, scale: float) -> Measurement | Missing:
         return found
     _, idle = _run(EMPTY, library, scale)
     return Measurement(found.value, max(0.0, cpu - idle) / found.operations * 1e6)
+
+
+def figures(workload: str, library: str, scale: float) -> Figure | Missing:
+    """One measurement in a fresh process, without its CPU time."""
+    return _run(workload, library, scale)[0]
 
 
 def _run(workload: str, library: str, scale: float) -> tuple[Figure | Missing, float]:

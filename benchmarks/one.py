@@ -19,13 +19,15 @@ def main(workload: str, library: str, scale: float) -> None:
     from benchmarks.catalogue import WORKLOADS
     from benchmarks.libraries import LIBRARIES, Lacking
     from benchmarks.workloads import load
+    from benchmarks.workloads.growth import SERIES
 
     load()
+    known = {**WORKLOADS, **SERIES}
     try:
         figure = (
             (LIBRARIES[library].module is None, 1)
             if workload == EMPTY
-            else WORKLOADS[workload].run(LIBRARIES[library], scale)
+            else known[workload].run(LIBRARIES[library], scale)
         )
     except Lacking:
         sys.exit(LACKING)
