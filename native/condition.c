@@ -16,7 +16,7 @@ pn_code pn_condition_create(pn_off *condition) {
     if (code != PN_OK) return code;
     pn_condition *c = pn_at(object); /* SAFETY: just created */
     atomic_store_explicit(&c->waiters.next_ticket, 1, memory_order_relaxed);
-    pn_spin_note_cpu(&c->spin, -1); /* where the next one to notify runs, nobody knows: the last one may be who waits now */
+    for (int i = 0; i < 2; i++) atomic_store_explicit(&c->notifiers[i].cpu, -1, memory_order_relaxed);
     *condition = object;
     return PN_OK;
 }
@@ -37,10 +37,29 @@ static void pass_on(pn_condition *c, pn_owner me) {
     pn_wakes_send(&wakes);
 }
 
+/* Who notified last will perhaps do so again; I shall not. */
+static void note_notifier(pn_condition *c, pn_owner me) {
+    pn_notifier *last = &c->notifiers[0], *other = &c->notifiers[1];
+    if (atomic_load_explicit(&last->tid, memory_order_relaxed) != pn_owner_tid(me)) {
+        atomic_store_explicit(&other->cpu, atomic_load_explicit(&last->cpu, memory_order_relaxed), memory_order_relaxed);
+        atomic_store_explicit(&other->tid, atomic_load_explicit(&last->tid, memory_order_relaxed), memory_order_relaxed);
+        atomic_store_explicit(&last->tid, pn_owner_tid(me), memory_order_relaxed);
+    }
+    atomic_store_explicit(&last->cpu, pn_cpu(), memory_order_relaxed);
+}
+
+static int next_cpu(const pn_condition *c, pn_owner me) {
+    bool mine = atomic_load_explicit(&c->notifiers[0].tid, memory_order_relaxed) == pn_owner_tid(me);
+    return atomic_load_explicit(&c->notifiers[mine].cpu, memory_order_relaxed);
+}
+
 pn_code pn_condition_wait(pn_condition *c, pn_owner me, pn_off offset, pn_deadline deadline) {
     pn_node *node = pn_at(offset); /* SAFETY: from pn_condition_enlist */
     const pn_wait_target target = {&node->state, PN_NODE_WAITING, PN_WAIT_CONDITION, pn_offset_of(c), NULL, 0};
-    if (deadline > PN_NOW) pn_spin_while(&c->spin, &node->state, PN_NODE_WAITING);
+    if (deadline > PN_NOW) {
+        pn_spin_note_cpu(&c->spin, next_cpu(c, me));
+        pn_spin_while(&c->spin, &node->state, PN_NODE_WAITING);
+    }
     pn_deadline up_at = pn_clock() + PN_BACKSTOP, until = deadline < up_at ? deadline : up_at;
     while (pn_node_state(node) == PN_NODE_WAITING) {
         PN_FAULT("condition.wait.before_sleep");
@@ -64,6 +83,7 @@ bool pn_condition_withdraw(pn_condition *c, pn_owner me, pn_off offset) {
 uint32_t pn_condition_notify(pn_condition *c, pn_owner me, uint32_t n) {
     pn_wakes wakes = {0};
     pn_waiters_enter(&c->waiters, me);
+    note_notifier(c, me);
     uint32_t told = pn_waiters_tell(&c->waiters, n, PN_NODE_TOLD, &wakes);
     pn_waiters_leave(&c->waiters);
     PN_FAULT("condition.notify.before_wake");

@@ -8,7 +8,13 @@
 #define PN_CONDITION_H
 #include "waiters.h"
 
-typedef struct pn_condition { pn_block block; pn_spin spin; pn_waiters waiters; } pn_condition;
+typedef struct pn_notifier { _Atomic uint32_t tid; _Atomic int32_t cpu; } pn_notifier;
+typedef struct pn_condition {
+    pn_block block;
+    pn_spin spin;
+    pn_notifier notifiers[2];    /* the last two threads that notified, the last one first: where they run; informative, racy */
+    pn_waiters waiters;
+} pn_condition;
 
 pn_code pn_condition_create(pn_off *condition);
 pn_code pn_condition_enlist(pn_condition *c, pn_owner me, pn_off *node);     /* before the lock is released; OK, NOMEM */

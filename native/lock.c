@@ -50,8 +50,7 @@ static bool spin(pn_lock *lock, uint64_t seen) {
 
 static pn_code take(pn_lock *lock, pn_owner me) {
     PN_FAULT("lock.acquire.after_cas");
-    pn_spin_note_cpu(&lock->spin, pn_cpu());
-    atomic_store_explicit(&lock->noted_by, pn_owner_tid(me), memory_order_relaxed);
+    pn_lock_note(lock, me);
     return PN_OK;
 }
 
@@ -95,40 +94,44 @@ static uint64_t free_word(pn_lock *lock) {
 
 pn_code pn_lock_release(pn_lock *lock) { return PN_LIKELY(free_word(lock) != 0) ? PN_OK : PN_NOT_HELD; }
 
-static bool is_mine(const pn_lock *lock, pn_owner me) {
-    return (atomic_load_explicit(&lock->word, memory_order_relaxed) & PN_OWNER_MASK) == me;
-}
+static uint32_t recursion_of(const pn_lock *lock) { return atomic_load_explicit(&lock->recursion, memory_order_relaxed); }
+static void set_recursion(pn_lock *lock, uint32_t levels) { atomic_store_explicit(&lock->recursion, levels, memory_order_relaxed); }
 
 pn_code pn_rlock_acquire(pn_lock *lock, pn_owner me, pn_deadline deadline) {
-    if (is_mine(lock, me)) {
-        uint32_t levels = atomic_load_explicit(&lock->recursion, memory_order_relaxed);
-        if (levels == UINT32_MAX) return PN_OVERFLOW;
-        atomic_store_explicit(&lock->recursion, levels + 1, memory_order_relaxed);
+    if (pn_lock_is_mine(lock, me)) {
+        uint32_t levels = recursion_of(lock);
+        if (levels == UINT32_MAX - 1) return PN_OVERFLOW;
+        set_recursion(lock, levels + 1);
         return PN_OK;
     }
     pn_code code = pn_lock_try(lock, me);
     if (code != PN_OK) code = pn_lock_acquire_slow(lock, me, deadline);
-    if (code == PN_OK) atomic_store_explicit(&lock->recursion, 1, memory_order_relaxed);
+    if (code == PN_OK && recursion_of(lock) != 0) set_recursion(lock, 0);
     return code;
 }
 
-pn_code pn_rlock_release(pn_lock *lock, pn_owner me) {
-    if (!is_mine(lock, me)) return PN_NOT_OWNER;
-    uint32_t levels = atomic_load_explicit(&lock->recursion, memory_order_relaxed);
-    atomic_store_explicit(&lock->recursion, levels - 1, memory_order_relaxed);
-    if (levels <= 1) (void)free_word(lock);
+pn_code pn_rlock_release_slow(pn_lock *lock, pn_owner me) {
+    if (!pn_lock_is_mine(lock, me)) return PN_NOT_OWNER;
+    uint32_t levels = recursion_of(lock);
+    if (levels != 0)
+        set_recursion(lock, levels - 1);
+    else
+        (void)free_word(lock);
     return PN_OK;
 }
 
+uint32_t pn_rlock_levels(const pn_lock *lock, pn_owner me) { return pn_lock_is_mine(lock, me) ? recursion_of(lock) + 1 : 0; }
+
 pn_code pn_rlock_release_all(pn_lock *lock, pn_owner me, uint32_t *levels) {
-    if (!is_mine(lock, me)) return PN_NOT_OWNER;
-    *levels = atomic_load_explicit(&lock->recursion, memory_order_relaxed);
-    atomic_store_explicit(&lock->recursion, 0, memory_order_relaxed);
+    uint32_t held = pn_rlock_levels(lock, me);
+    if (held == 0) return PN_NOT_OWNER;
+    *levels = held;
+    if (held != 1) set_recursion(lock, 0);
     (void)free_word(lock);
     return PN_OK;
 }
 
-void pn_rlock_restore(pn_lock *lock, uint32_t levels) { atomic_store_explicit(&lock->recursion, levels, memory_order_relaxed); }
+void pn_rlock_restore(pn_lock *lock, uint32_t levels) { set_recursion(lock, levels - 1); }
 
 pn_owner pn_lock_owner(const pn_lock *lock) { return atomic_load_explicit(&lock->word, memory_order_relaxed) & PN_OWNER_MASK; }
 

@@ -98,6 +98,7 @@ static PyObject *condition_wait(PyObject *op, PyObject *const *args, Py_ssize_t 
 
 static PyObject *notify(PyObject *op, uint32_t n) {
     if (!held(SELF(op), "notify()")) return NULL;
+    pn_lock_note(SELF(op)->word, pn_self()); /* whoever is told comes for the lock next */
     uint32_t told = n == 0 ? 0 : pn_condition_notify(CONDITION(op), pn_self(), n);
     return fault_raised() ? NULL : PyLong_FromUnsignedLong(told);
 }

@@ -40,26 +40,31 @@ static PyMethodDef event_methods[] = {
     {"set", event_set, METH_NOARGS, "set()\n--\n\nSet the flag and wake all who wait."},
     {"clear", event_clear, METH_NOARGS, "clear()\n--\n\nUnset the flag."},
     {"wait", FAST(event_wait), FAST_FLAGS, "wait(timeout=None)\n--\n\nWait until the flag is set; whether it was, in time."},
+    PLAIN_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
 static PyObject *event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     core_state *state = state_of_type(type);
-    if (state == NULL || !no_arguments(type, args, kwargs)) return NULL;
+    if (state == NULL || !only_context(type, args, kwargs)) return NULL;
     pn_off offset = 0;
     pn_code code = pn_event_create(&offset);
     return wrap_created(state, type, code, offset);
 }
 
 static PyType_Slot event_slots[] = {
-    {Py_tp_doc, (void *)"A flag between processes that can be waited for."},
+    {Py_tp_doc, (void *)"Event(*, ctx=None)\n--\n\n"
+                         "A flag between processes and threads, at first not set.\n\n"
+                         "wait(timeout=None) returns whether it was set in time; one that began before set() ends with it, even when\n"
+                         "clear() follows at once. `ctx` is accepted for compatibility."},
     {Py_tp_new, (void *)event_new},
-    {Py_tp_dealloc, (void *)object_dealloc},
     {Py_tp_methods, event_methods},
+    {Py_tp_getset, plain_getset},
+    PLAIN_SLOTS,
     {0, NULL},
 };
 
-static PyType_Spec event_spec = {"procession._native._core.Event", sizeof(shared_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, event_slots};
+static PyType_Spec event_spec = {"procession._primitives.event.Event", sizeof(plain_object), 0, PLAIN_FLAGS, event_slots};
 
 bool add_event_type(PyObject *module, core_state *state) {
     return (state->event_type = add_type(module, &event_spec, state->object_type)) != NULL;

@@ -10,6 +10,8 @@
 #include "../platform.h"
 #include "state.h"
 
+#include <structmember.h>
+
 /* ── wrappers (objects.c) ── */
 typedef struct face_object {
     PyObject_HEAD
@@ -25,6 +27,12 @@ typedef struct shared_object {
     face_object base;
     void *shared;         /* SAFETY: pn_at(offset) of a live object of this type's kind; the counted reference keeps it */
 } shared_object;
+
+/* Those that people get as they are (attributes.c). */
+typedef struct plain_object {
+    shared_object base;
+    PyObject *attributes; /* its __dict__; NULL: none yet */
+} plain_object;
 
 #define SHARED(type, self) ((type *)((shared_object *)(void *)(self))->shared)
 #define STATE(self) (((face_object *)(void *)(self))->state)
@@ -43,6 +51,25 @@ void object_dealloc(PyObject *self);
 void condition_dealloc(PyObject *self);
 void watcher_dealloc(PyObject *self);
 PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base);
+
+/* ── attributes, repr, pickling of plain objects (attributes.c) ── */
+/* For a type that takes `ctx` and nothing else. False: an exception is set. */
+bool only_context(PyTypeObject *type, PyObject *args, PyObject *kwargs);
+void plain_dealloc(PyObject *self);
+int plain_traverse(PyObject *self, visitproc visit, void *arg);
+int plain_clear(PyObject *self);
+int plain_set_attribute(PyObject *self, PyObject *name, PyObject *value);
+int plain_init(PyObject *self, PyObject *args, PyObject *kwargs);
+PyObject *plain_repr(PyObject *self);
+PyObject *plain_reduce(PyObject *self, PyObject *unused);
+extern PyMemberDef plain_members[];
+extern PyGetSetDef plain_getset[];
+#define PLAIN_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC)
+#define PLAIN_SLOTS                                                                                                        \
+    {Py_tp_dealloc, (void *)plain_dealloc}, {Py_tp_traverse, (void *)plain_traverse}, {Py_tp_clear, (void *)plain_clear},   \
+    {Py_tp_setattro, (void *)plain_set_attribute}, {Py_tp_init, (void *)plain_init}, {Py_tp_repr, (void *)plain_repr},     \
+    {Py_tp_members, plain_members}
+#define PLAIN_METHODS {"__reduce__", plain_reduce, METH_NOARGS, NULL}
 
 /* ── waits (waits.c) ── */
 typedef struct wait_args {

@@ -41,7 +41,9 @@ PyObject *lock_taken(PyObject *self, pn_lock *lock, pn_code code) {
 PyObject *rlock_take(PyObject *self, pn_lock *lock, wait_args wait) {
     pn_owner me = pn_self();
     if (PN_UNLIKELY(me == 0)) return raise_no_self();
-    pn_code code = pn_rlock_acquire(lock, me, PN_NOW);
+    pn_code code = pn_rlock_try(lock, me);
+    if (PN_LIKELY(code == PN_OK)) return lock_taken(self, lock, PN_OK);
+    code = pn_rlock_acquire(lock, me, PN_NOW);
     int64_t timeout = timeout_of(wait);
     if (code == PN_TIMEOUT && timeout != 0) {
         pn_deadline deadline = deadline_after(timeout);
@@ -98,7 +100,7 @@ static PyObject *lock_owner(PyObject *self, PyObject *unused) {
 
 bool lock_is_mine(const pn_lock *lock) {
     pn_owner me = pn_self();
-    return me != 0 && pn_lock_owner(lock) == me;
+    return me != 0 && pn_lock_is_mine(lock, me);
 }
 
 static PyObject *lock_mine(PyObject *self, PyObject *unused) { return (void)unused, PyBool_FromLong(lock_is_mine(WORD(self))); }
@@ -107,9 +109,8 @@ static PyObject *lock_count(PyObject *self, PyObject *unused) { return (void)unu
 
 static PyObject *rlock_count(PyObject *self, PyObject *unused) {
     (void)unused;
-    pn_lock *lock = WORD(self);
-    uint32_t levels = lock_is_mine(lock) ? atomic_load_explicit(&lock->recursion, memory_order_relaxed) : 0;
-    return PyLong_FromUnsignedLong(levels);
+    pn_owner me = pn_self();
+    return me == 0 ? raise_no_self() : PyLong_FromUnsignedLong(pn_rlock_levels(WORD(self), me));
 }
 
 #define ACQUIRE_DOC "acquire(block=True, timeout=None)\n--\n\nTake the lock; whether it was taken in time. Raises OwnerDied if its holder is dead."
@@ -126,6 +127,7 @@ static PyMethodDef lock_methods[] = {
     {"__exit__", FAST(lock_exit), METH_FASTCALL, NULL},
     {"count", lock_count, METH_NOARGS, "count()\n--\n\n1 if this thread holds it, else 0."},
     COMMON_METHODS,
+    PLAIN_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
@@ -136,12 +138,13 @@ static PyMethodDef rlock_methods[] = {
     {"__exit__", FAST(rlock_exit), METH_FASTCALL, NULL},
     {"count", rlock_count, METH_NOARGS, "count()\n--\n\nHow often this thread holds it."},
     COMMON_METHODS,
+    PLAIN_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
 static PyObject *make(PyTypeObject *type, PyObject *args, PyObject *kwargs, bool recursive) {
     core_state *state = state_of_type(type);
-    if (state == NULL || !no_arguments(type, args, kwargs)) return NULL;
+    if (state == NULL || !only_context(type, args, kwargs)) return NULL;
     pn_off offset = 0;
     pn_code code = pn_lock_create(recursive, &offset);
     return wrap_created(state, type, code, offset);
@@ -151,23 +154,31 @@ static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
 static PyObject *rlock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) { return make(type, args, kwargs, true); }
 
 static PyType_Slot lock_slots[] = {
-    {Py_tp_doc, (void *)"A lock between processes and threads; anybody may release it."},
+    {Py_tp_doc, (void *)"Lock(*, ctx=None)\n--\n\n"
+                         "A lock between processes and threads; anybody may release it, whoever took it.\n\n"
+                         "acquire(block=True, timeout=None) returns whether it was taken; a negative timeout is 0, None waits for ever.\n"
+                         "A holder that dies is told to whoever waits or comes later as OwnerDied; recover() frees its lock.\n"
+                         "`ctx` is accepted for compatibility: a lock fits every start method."},
     {Py_tp_new, (void *)lock_new},
-    {Py_tp_dealloc, (void *)object_dealloc},
     {Py_tp_methods, lock_methods},
+    {Py_tp_getset, plain_getset},
+    PLAIN_SLOTS,
     {0, NULL},
 };
 
 static PyType_Slot rlock_slots[] = {
-    {Py_tp_doc, (void *)"A lock that its holder may take again."},
+    {Py_tp_doc, (void *)"RLock(*, ctx=None)\n--\n\n"
+                         "A lock that the thread which holds it may take again; it is free after as many releases.\n\n"
+                         "release() by anybody else raises AssertionError. As Lock otherwise."},
     {Py_tp_new, (void *)rlock_new},
-    {Py_tp_dealloc, (void *)object_dealloc},
     {Py_tp_methods, rlock_methods},
+    {Py_tp_getset, plain_getset},
+    PLAIN_SLOTS,
     {0, NULL},
 };
 
-static PyType_Spec lock_spec = {"procession._native._core.Lock", sizeof(shared_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, lock_slots};
-static PyType_Spec rlock_spec = {"procession._native._core.RLock", sizeof(shared_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, rlock_slots};
+static PyType_Spec lock_spec = {"procession._primitives.lock.Lock", sizeof(plain_object), 0, PLAIN_FLAGS, lock_slots};
+static PyType_Spec rlock_spec = {"procession._primitives.lock.RLock", sizeof(plain_object), 0, PLAIN_FLAGS, rlock_slots};
 
 bool add_lock_types(PyObject *module, core_state *state) {
     return (state->lock_type = add_type(module, &lock_spec, state->object_type)) != NULL &&

@@ -13,7 +13,8 @@ static PyObject **place_of(configured *with, const char *name) {
         {"owner_died", &with->owner_died}, {"stale", &with->stale}, {"broken_barrier", &with->broken_barrier},
         {"shut_down", &with->shut_down},   {"empty", &with->empty}, {"full", &with->full},
         {"fallback_dumps", &with->fallback_dumps}, {"fallback_loads", &with->fallback_loads},
-        {"fallback_pack", &with->fallback_pack},   {"fallback_unpack", &with->fallback_unpack}};
+        {"fallback_pack", &with->fallback_pack},   {"fallback_unpack", &with->fallback_unpack},
+        {"represent", &with->represent},           {"reduce", &with->reduce}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (strcmp(places[i].name, name) == 0) return places[i].place;
     return NULL;
@@ -38,7 +39,8 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs) {
 
 static PyMethodDef module_functions[] = {
     {"configure", FAST(configure), METH_VARARGS | METH_KEYWORDS,
-     "configure(*, owner_died, stale, broken_barrier, shut_down, empty, full, fallback_dumps, fallback_loads, fallback_pack, fallback_unpack)\n--\n\n"
+     "configure(*, owner_died, stale, broken_barrier, shut_down, empty, full, fallback_dumps, fallback_loads, fallback_pack, fallback_unpack, "
+     "represent, reduce)\n--\n\n"
      "What the core raises and falls back on; what is not given stays as it is."},
     {NULL, NULL, 0, NULL},
 };
@@ -88,7 +90,8 @@ static int core_exec(PyObject *module) {
 /* ── the state's references ── */
 #define EACH_OBJECT(DO)                                                                                                               \
     DO(with.owner_died) DO(with.stale) DO(with.broken_barrier) DO(with.shut_down) DO(with.empty) DO(with.full) DO(with.fallback_dumps) \
-    DO(with.fallback_loads) DO(with.fallback_pack) DO(with.fallback_unpack) DO(block_type) DO(object_type) DO(lock_type) DO(rlock_type) DO(semaphore_type) DO(condition_type) DO(event_type)          \
+    DO(with.fallback_loads) DO(with.fallback_pack) DO(with.fallback_unpack) DO(with.represent) DO(with.reduce) DO(block_type)            \
+    DO(bounded_semaphore_type) DO(object_type) DO(lock_type) DO(rlock_type) DO(semaphore_type) DO(condition_type) DO(event_type)          \
     DO(barrier_type) DO(queue_type) DO(undecodable_type) DO(table_type) DO(memory_type) DO(watcher_type) DO(name_block) DO(name_timeout) \
     DO(name_release)
 

@@ -1,14 +1,12 @@
 /* objects.c: Object, the base of all wrappers: handles, references, pins.  */
 #include "face.h"
 
-#include <structmember.h>
-
 /* ── making ── */
 /* A class written in Python has another tp_dealloc: asking it for its module would raise, which costs more than all the rest. */
 static bool is_ours(PyTypeObject *type) {
     if (!(PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE)) return false;
     void *dealloc = PyType_GetSlot(type, Py_tp_dealloc);
-    return dealloc == (void *)object_dealloc || dealloc == (void *)condition_dealloc || dealloc == (void *)watcher_dealloc;
+    return dealloc == (void *)object_dealloc || dealloc == (void *)plain_dealloc || dealloc == (void *)condition_dealloc || dealloc == (void *)watcher_dealloc;
 }
 
 core_state *state_of_type(PyTypeObject *type) {
@@ -30,6 +28,7 @@ PyObject *wrap(core_state *state, PyTypeObject *type, pn_off offset) {
     self->base.cookie = pn_object_cookie();
     self->base.generation = atomic_load_explicit(&((pn_block *)pn_at(offset))->generation, memory_order_relaxed);
     self->shared = pn_at(offset);
+    if (PyType_GetSlot(type, Py_tp_dealloc) == (void *)plain_dealloc) PyObject_GC_UnTrack((PyObject *)self); /* attributes.c */
     return (PyObject *)self;
 }
 

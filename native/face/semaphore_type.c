@@ -75,33 +75,59 @@ static PyMethodDef semaphore_methods[] = {
     {"locked", semaphore_locked, METH_NOARGS, "locked()\n--\n\nIs there no permit?"},
     {"get_value", semaphore_value, METH_NOARGS, "get_value()\n--\n\nHow many permits are free."},
     {"recover", semaphore_recover, METH_NOARGS, "recover()\n--\n\nTake back the permits of dead processes; how many."},
+    PLAIN_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
-static PyObject *semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"value", "bounded", NULL};
+static PyObject *make(PyTypeObject *type, PyObject *args, PyObject *kwargs, bool bounded) {
+    static char *names[] = {"value", "ctx", NULL};
     core_state *state = state_of_type(type);
-    PyObject *given = NULL;
-    int bounded = 0;
-    if (state == NULL || !PyArg_ParseTupleAndKeywords(args, kwargs, "|O$p:Semaphore", names, &given, &bounded)) return NULL;
+    PyObject *given = NULL, *context;
+    if (state == NULL || !PyArg_ParseTupleAndKeywords(args, kwargs, "|O$O:Semaphore", names, &given, &context)) return NULL;
     uint64_t value = 1;
     if (given != NULL && !parse_uint(given, "a semaphore's value", PN_SEMAPHORE_MAX, &value)) return NULL;
     pn_off offset = 0;
-    pn_code code = pn_semaphore_create((uint32_t)value, bounded != 0, &offset);
+    pn_code code = pn_semaphore_create((uint32_t)value, bounded, &offset);
     return wrap_created(state, type, code, offset);
 }
 
+static PyObject *semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) { return make(type, args, kwargs, false); }
+static PyObject *bounded_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) { return make(type, args, kwargs, true); }
+
+static PyObject *semaphore_initial(PyObject *self, void *unused) { return (void)unused, PyLong_FromUnsignedLong(SEMAPHORE(self)->initial); }
+
+static PyGetSetDef bounded_getset[] = {
+    {"_maxvalue", semaphore_initial, NULL, "What it began with.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyType_Slot semaphore_slots[] = {
-    {Py_tp_doc, (void *)"Semaphore(value=1, *, bounded=False)\n--\n\nPermits that processes and threads take and give."},
+    {Py_tp_doc, (void *)"Semaphore(value=1, *, ctx=None)\n--\n\n"
+                         "Permits that processes and threads take and give: acquire waits while there is none.\n\n"
+                         "ValueError for a value below 0 or above SEM_VALUE_MAX. `ctx` is accepted for compatibility."},
     {Py_tp_new, (void *)semaphore_new},
-    {Py_tp_dealloc, (void *)object_dealloc},
     {Py_tp_methods, semaphore_methods},
+    {Py_tp_getset, plain_getset},
+    PLAIN_SLOTS,
     {0, NULL},
 };
 
-static PyType_Spec semaphore_spec = {"procession._native._core.Semaphore", sizeof(shared_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-                                     semaphore_slots};
+/* With methods of its own, though they are the same: the interpreter's quick calls are for methods of the exact type. */
+static PyType_Slot bounded_slots[] = {
+    {Py_tp_doc, (void *)"BoundedSemaphore(value=1, *, ctx=None)\n--\n\n"
+                         "A semaphore that may not be released more often than it was acquired: ValueError."},
+    {Py_tp_new, (void *)bounded_new},
+    {Py_tp_dealloc, (void *)plain_dealloc},
+    {Py_tp_methods, semaphore_methods},
+    {Py_tp_getset, bounded_getset},
+    {0, NULL},
+};
+
+static PyType_Spec semaphore_spec = {"procession._primitives.semaphore.Semaphore", sizeof(plain_object), 0, PLAIN_FLAGS, semaphore_slots};
+static PyType_Spec bounded_spec = {"procession._primitives.semaphore.BoundedSemaphore", sizeof(plain_object), 0,
+                                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, bounded_slots};
 
 bool add_semaphore_type(PyObject *module, core_state *state) {
-    return (state->semaphore_type = add_type(module, &semaphore_spec, state->object_type)) != NULL;
+    return (state->semaphore_type = add_type(module, &semaphore_spec, state->object_type)) != NULL &&
+           (state->bounded_semaphore_type = add_type(module, &bounded_spec, state->semaphore_type)) != NULL;
 }

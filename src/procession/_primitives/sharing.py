@@ -14,7 +14,9 @@ from procession.errors import StaleHandle
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any, Self, TypeVar
+
+    T = TypeVar("T", bound=_native.Object)
 
 __all__ = ["Shared", "rebuild"]
 
@@ -30,19 +32,24 @@ class Shared(_native.Object):
 
     @classmethod
     def _arrive(cls, handle: tuple[int, int], attributes: dict[str, Any]) -> Self:
-        arrived = cls.attach(handle)
-        arrived.__dict__.update(attributes)
-        return arrived
+        return _attach(cls, handle, attributes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         self.pin()
         return rebuild, (type(self), _native.arena_uuid(), self.handle, self._travelling())
 
 
-def rebuild(cls: type[Shared], arena: bytes, handle: tuple[int, int], attributes: dict[str, Any]) -> Shared:
+def _attach(cls: type[T], handle: tuple[int, int], attributes: dict[str, Any]) -> T:
+    arrived = cls.attach(handle)
+    if attributes:
+        arrived.__dict__.update(attributes)
+    return arrived
+
+
+def rebuild(cls: type[T], arena: bytes, handle: tuple[int, int], attributes: dict[str, Any]) -> T:
     """The object behind a handle that arrived in a pickle; raises `StaleHandle` if it is gone or not of this program."""
     if _native.arena_fd() < 0 or _native.arena_uuid() != arena:
         raise StaleHandle(cls.__name__, handle[0])
-    arrived = cls._arrive(handle, attributes)
+    arrived = cls._arrive(handle, attributes) if issubclass(cls, Shared) else _attach(cls, handle, attributes)
     arrived.unpin()
     return arrived

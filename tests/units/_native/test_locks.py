@@ -106,7 +106,7 @@ def test_a_free_lock_is_not_released() -> None:
     with pytest.raises(ValueError, match="released too many times"):
         _native.Lock().release()
     with pytest.raises(ValueError, match="released too many times"):
-        _native.Semaphore(2, bounded=True).release()
+        _native.BoundedSemaphore(2).release()
     with pytest.raises(AssertionError, match="not owned by thread"):
         _native.RLock().release()
 
