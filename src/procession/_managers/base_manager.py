@@ -117,7 +117,9 @@ class BaseManager:
                 ) from None
         self._use_server()
         arguments = (self._process, self._address, self._authkey, self._state, self._client, self._shutdown_timeout)
-        self.shutdown = Finalizer(self, type(self)._finalize_manager, args=arguments, exitpriority=0)
+        self.shutdown = Finalizer(
+            self, _end_server, args=(type(self)._finalize_manager, arguments, self._remote), exitpriority=0
+        )
 
     def _start_server(self, sender: Any, initializer: Any, initargs: tuple[Any, ...]) -> Any:
         process = self._ctx.Process(
@@ -255,6 +257,12 @@ class BaseManager:
     def __reduce__(self) -> tuple[Any, ...]:
         authkey = bytes(self._authkey) if get_spawning_popen() is not None else None
         return _rebuild_manager, (type(self), self._address, authkey, self._serializer, self._state.value)
+
+
+def _end_server(end: Callable[..., None], arguments: tuple[Any, ...], remote: RemoteServer) -> None:
+    end(*arguments)
+    remote.process = None
+    remote.forget()
 
 
 def _rebuild_manager(cls: Any, address: Any, authkey: bytes | None, serializer: str, value: str) -> BaseManager:

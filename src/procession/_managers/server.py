@@ -102,7 +102,7 @@ class Server:
             reactor.close()
             waiting.join()
             self.listener.close()
-            self.threads.disconnect()
+            self.threads.close()
             _servers().pop(self.objects.mark, None)
             info("manager exiting with exitcode 0")
             sys.exit(0)

@@ -34,9 +34,10 @@ class ServerThreads:
 
     def __init__(self, serve: Callable[[ServedClient], None]) -> None:
         self._serve = serve
-        self._waiting: queue.SimpleQueue[ServedClient] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[ServedClient | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
+        self._is_open = True
         self.serving: set[ServedClient] = set()
 
     def serve(self, client: ServedClient) -> None:
@@ -56,10 +57,14 @@ class ServerThreads:
         """May a thread wait for its client's next request, however long that takes?"""
         return len(self.serving) <= DEDICATED
 
-    def disconnect(self) -> None:
-        """Let those who wait for their clients' requests see an end."""
+    def close(self) -> None:
+        """Let idle threads end, and those who wait for their clients' requests see an end."""
         with self._lock:
+            self._is_open = False
             serving = list(self.serving)
+            while self._idle:
+                self._idle -= 1
+                self._waiting.put(None)
         for client in serving:
             shut_both_ways(client.connection)
 
@@ -78,6 +83,8 @@ class ServerThreads:
     def _wait_next(self) -> ServedClient | None:
         """The next client; None: nobody needs this thread."""
         with self._lock:
+            if not self._is_open:
+                return None
             self._idle += 1
         while True:
             try:
