@@ -36,7 +36,7 @@ class ServedClient:
         self.holder = ""  # whose references go when this connection ends
         self.lent: dict[str, int] = {}  # references that went with answers: object -> how many
         self.is_ours = False  # does it understand what only this package says?
-        self.is_bound = False  # has it used an object that cares which thread calls it?
+        self.is_bound = False  # has it used an object that a thread may own?
 
     def lend(self, ident: str) -> None:
         """A reference goes to the client with the answer: until it has one of its own, or ends."""

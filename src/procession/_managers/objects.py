@@ -41,7 +41,18 @@ STEADY = frozenset(
 class Referent:
     """An object that the server holds, with what is known about it."""
 
-    __slots__ = ("calls", "deadline", "exposed", "in_transit", "is_steady", "method_to_typeid", "obj", "refs", "typeid")
+    __slots__ = (
+        "calls",
+        "deadline",
+        "exposed",
+        "in_transit",
+        "is_steady",
+        "may_be_owned",
+        "method_to_typeid",
+        "obj",
+        "refs",
+        "typeid",
+    )
 
     def __init__(self, typeid: str, obj: Any, exposed: tuple[str, ...], method_to_typeid: dict[str, str]) -> None:
         self.typeid = typeid
@@ -52,6 +63,7 @@ class Referent:
         self.in_transit = 0  # how many proxies were sent and not received yet, as far as their senders are gone
         self.deadline = 0.0  # when it goes though proxies are on the way
         self.is_steady = type(obj) in STEADY
+        self.may_be_owned = not self.is_steady and (hasattr(obj, "acquire") or hasattr(obj, "__enter__"))
         self.calls: dict[str, Any] = {}  # methods of a steady object that were called, if their results are copied
 
 

@@ -14,6 +14,7 @@ from procession._channels.pickling import get_spawning_popen
 from procession._managers.protocol import PROXY, RETURN, Token, to_error
 from procession._managers.remote import remote_server
 from procession._managers.server import server_of
+from procession._os import creation
 from procession._runtime import Finalizer, register_after_fork, state
 from procession.errors import ManagerDied
 
@@ -33,10 +34,29 @@ __all__ = ["AutoProxy", "BaseProxy", "MakeProxyType", "RebuildProxy", "exposing"
 class Reference:
     """What the end of a proxy needs to know about it."""
 
-    __slots__ = ("sent",)
+    __slots__ = ("_forks", "pickles")
 
     def __init__(self) -> None:
-        self.sent = 0  # how many times it was pickled: the receivers may take their references after its end
+        self.pickles = 0
+        self._forks = _forks()
+
+    @property
+    def sent(self) -> int:
+        """How many processes may take a reference though the proxy is gone: those that it was pickled for, and forked children."""
+        return self.pickles + _forks() - self._forks
+
+
+def _forks() -> int:
+    """How many times this process was forked."""
+    count: int = state.extra.get("forks", 0)
+    return count
+
+
+def _count_fork() -> None:
+    state.extra["forks"] = _forks() + 1
+
+
+creation.before_forks(_count_fork)
 
 
 class BaseProxy:
@@ -122,14 +142,14 @@ class BaseProxy:
         self._server = None
         self._reference = Reference()
         try:
-            self._incref()
+            self._incref(was_received=True)
         except ManagerDied:
             self._close = None  # the next call says so
 
     def __reduce__(self) -> tuple[Any, ...]:
         kwds: dict[str, Any] = {}
         if self._server is None:
-            self._reference.sent += 1
+            self._reference.pickles += 1
         else:
             self._server.objects.send(self._id)
         if get_spawning_popen() is not None:

@@ -120,7 +120,10 @@ class Reactor:
             connection = self._listener.accept()
         except OSError as error:
             if error.errno in EXHAUSTED and self._pending:
-                self._drop(next(iter(self._pending)), "no descriptor or memory left")
+                for pending in list(self._pending)[
+                    : 1 + len(self._pending) // 4
+                ]:  # some to spare: serving takes some, too
+                    self._drop(pending, "no descriptor or memory left")
             elif error.errno in EXHAUSTED:
                 info("manager out of descriptors or memory: accepts no connection for %s s", PAUSE)
                 self._resume = time.monotonic() + PAUSE

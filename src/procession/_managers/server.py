@@ -8,7 +8,7 @@
 
 Promises: a client proves that it knows the key before anything it sends is unpickled. One client's blocked call holds up no other.
 Whoever errs is told so, and everybody is served on. All calls of a client's thread run in one thread here once they concern an object
-that may care (a recursive lock, an object of the user's).
+that a thread may own: a recursive lock, whatever can be acquired or entered.
 Not here: starting it in a process (`base_manager.py`), waiting for clients (`reactor.py`), the objects (`objects.py`).
 """
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 import traceback
 from functools import partial
 
@@ -40,6 +41,7 @@ from procession._managers.protocol import (
     send_message,
 )
 from procession._managers.reactor import Reactor
+from procession._managers.sync_types import take_back
 from procession._managers.threads import ServerThreads
 from procession._os import creation
 from procession._processes.logs import info
@@ -59,6 +61,8 @@ __all__ = ["Server", "server_of"]
 LINGER = (
     0.05  # seconds that a thread waits for its client's next request when there are more clients than dedicated threads
 )
+
+LONG = 0.001  # seconds: after a call that took longer it costs little to see whether the client is still there
 
 
 class Server:
@@ -135,19 +139,31 @@ class Server:
         self._reply(client, self._hear(client, client.connection))
         channel, client.channel = client.channel, None
         if channel is not None:
-            channel.serve(partial(self.answer, client))
+            channel.serve(partial(self._answer_to, client))
         return True
 
     def _hear(self, client: ServedClient, connection: Any) -> tuple[str, Any]:
         """The answer to the client's next request."""
         if not isinstance(connection, Connection):
-            return self.answer(client, connection.recv())
+            return self._answer_to(client, connection.recv())
         message = connection.recv_bytes()
         try:
             request = _native.loads(message)
         except Exception:  # noqa: BLE001 - it cannot be unpickled: the client is told, and may go on
             return TRACEBACK, traceback.format_exc()
-        return self.answer(client, request)
+        return self._answer_to(client, request)
+
+    def _answer_to(self, client: ServedClient, request: Any) -> tuple[str, Any]:
+        """The answer to a request. EOFError if the client has gone meanwhile: then nothing was given to it."""
+        began = time.monotonic()
+        answer = self.answer(client, request)
+        if time.monotonic() - began > LONG and client.connection.poll(
+            0
+        ):  # it says nothing while it waits: this is its end
+            if answer[0] == RETURN and request[0] is not None:
+                take_back(self.objects.find(request[0]).obj, request[1], answer[1])
+            raise EOFError("the client was gone before it could be answered")
+        return answer
 
     @staticmethod
     def _reply(client: ServedClient, message: tuple[str, Any]) -> None:
@@ -189,7 +205,7 @@ class Server:
             if ident is None:
                 return (RETURN, self._grant(client, method, args, kwds))
             referent = self.objects.find(ident)
-            client.is_bound |= not referent.is_steady
+            client.is_bound |= referent.may_be_owned
             if method not in referent.exposed:
                 return (RETURN, _fall_back(referent, method))
             function = getattr(referent.obj, method)

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
 else:
     _RLock, _Queue = type(threading.RLock()), queue.Queue
 
-__all__ = ["BoundedSemaphore", "Condition", "Namespace", "Queue", "RLock", "Semaphore", "Value", "make_array"]
+__all__ = [
+    "BoundedSemaphore",
+    "Condition",
+    "Namespace",
+    "Queue",
+    "RLock",
+    "Semaphore",
+    "Value",
+    "make_array",
+    "take_back",
+]
 
 
 class Namespace(_Namespace):
@@ -120,6 +130,12 @@ class Queue(_Queue):
             self.not_full.notify()
             return item
 
+    def put_back(self, item: Any) -> None:
+        """Put an item that was got in front of all others, whatever the limit: whoever got it is gone."""
+        with self.mutex:
+            self.queue.appendleft(item)
+            self.not_empty.notify()
+
     def _is_full(self) -> bool:
         return self._qsize() >= self.maxsize
 
@@ -154,3 +170,14 @@ class Queue(_Queue):
                 self.all_tasks_done.notify_all()
             self.not_empty.notify_all()
             self.not_full.notify_all()
+
+
+LOCKS: tuple[Any, ...] = (type(threading.Lock()), RLock, Semaphore, BoundedSemaphore, Condition)
+
+
+def take_back(obj: Any, method: str, result: Any) -> None:
+    """Undo, as far as possible, a call whose result nobody receives: the client has died while it waited."""
+    if method == "get" and isinstance(obj, Queue):
+        obj.put_back(result)
+    elif isinstance(obj, LOCKS) and ((method == "acquire" and result) or method == "wait"):
+        obj.release()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "abandon",
     "append_only",
+    "before_forks",
     "end_now",
     "file_of",
     "fork",
@@ -41,6 +42,11 @@ def fork() -> int:
 def in_forked_children(function: Callable[[], None]) -> None:
     """Call `function()` in every process that is forked from this one, by whomever."""
     os.register_at_fork(after_in_child=function)
+
+
+def before_forks(function: Callable[[], None]) -> None:
+    """Call `function()` in this process before it is forked, by whomever."""
+    os.register_at_fork(before=function)
 
 
 def end_now(code: int) -> NoReturn:

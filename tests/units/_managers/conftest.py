@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,14 @@ from typing import Any
 import pytest
 
 from procession.managers import SyncManager
+
+
+def is_in_call(frame: Any) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "answer":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Account:
@@ -41,6 +50,10 @@ class Account:
 
     def threads(self) -> int:
         return threading.active_count()
+
+    def calls(self) -> int:
+        """How many calls run in the server, this one included."""
+        return sum(is_in_call(frame) for frame in sys._current_frames().values())
 
     def _secret(self) -> str:
         return "secret"

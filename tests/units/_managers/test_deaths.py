@@ -1,0 +1,215 @@
+"""Deaths: of the manager, of a client, in the middle of a call."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+
+import procession as mp
+from procession.errors import ManagerDied, ProcessError
+from procession.managers import SyncManager
+from tests.units._managers.conftest import Bank
+
+SECONDS = 20
+
+
+def kill(manager: Any) -> None:
+    os.kill(manager._process.pid, signal.SIGKILL)
+    manager._process.join()
+
+
+@pytest.mark.parametrize("calls", [0, 100])  # by the connection, and by the channel
+def test_the_managers_death_is_one_clear_error_for_every_proxy(manager: Any, calls: int) -> None:
+    proxies = [manager.list(), manager.dict(), manager.Queue()]
+    for _ in range(calls):
+        len(proxies[0])
+    pid = manager._process.pid
+    kill(manager)
+    for call in (proxies[0].reverse, proxies[1].copy, proxies[2].qsize, manager.list):
+        with pytest.raises(ManagerDied, match=rf"Bank-.*pid {pid}.*killed by signal 9 \(SIGKILL\)") as raised:
+            call()
+        assert isinstance(raised.value, ProcessError)
+        assert isinstance(raised.value, EOFError)
+        assert isinstance(raised.value, ConnectionError)
+        assert (raised.value.pid, raised.value.exitcode) == (pid, -9)
+
+
+@pytest.mark.parametrize("calls", [0, 100])
+def test_a_call_that_waits_is_told_of_the_managers_death_at_once(manager: Any, calls: int) -> None:
+    shared, account, told = manager.Queue(), manager.Account(), []
+
+    def wait() -> None:
+        for _ in range(calls):
+            shared.qsize()
+        try:
+            shared.get()
+        except ManagerDied:
+            told.append(time.monotonic())
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    wait_until(lambda: account.calls() == 2)
+    killed = time.monotonic()
+    kill(manager)
+    thread.join(SECONDS)
+    assert told
+    assert told[0] - killed < SECONDS / 2  # it is 1 ms: the limit is for loaded machines
+
+
+def use_after_death(shared: Any, ready: Any, told: Any) -> None:
+    shared.append(1)
+    ready.set()
+    try:
+        while True:
+            shared.append(1)
+    except ManagerDied as error:
+        told.put(str(error))
+
+
+def test_a_process_that_did_not_start_the_manager_is_told_as_well(manager: Any) -> None:
+    ready, told = mp.Event(), mp.Queue()
+    child = mp.Process(target=use_after_death, args=(manager.list(), ready, told))
+    child.start()
+    assert ready.wait(SECONDS)
+    kill(manager)
+    assert "nobody serves at" in told.get(timeout=SECONDS)
+    child.join()
+
+
+def test_a_new_manager_at_the_same_address_serves_who_was_connected_before(tmp_path: Any) -> None:
+    address = str(tmp_path / "manager")
+    first = SyncManager(address, b"k")
+    first.start()
+    client = SyncManager(address, b"k")
+    client.connect()
+    old = client.list([1])
+    first.shutdown()
+    with pytest.raises(ManagerDied, match="nobody serves"):
+        old.append(2)
+    with SyncManager(address, b"k"):
+        new = client.list([3])
+        new.append(4)
+        assert new[:] == [3, 4]
+        del new
+
+
+def hold(pipe: Any, manager: Any) -> None:
+    proxies = [manager.list(), manager.dict(a=manager.list())]
+    pipe.send(len(proxies))
+    pipe.recv()  # for ever: it is killed here
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_a_killed_client_lets_go_of_what_it_referred_to(manager: Any, method: str) -> None:
+    kept = manager.list()
+    before = manager._number_of_objects()
+    context = mp.get_context(method)
+    mine, theirs = context.Pipe()
+    child = context.Process(target=hold, args=(theirs, manager))
+    child.start()
+    assert mine.recv() == 2
+    assert manager._number_of_objects() == before + 3
+    child.kill()
+    child.join()
+    wait_until(lambda: manager._number_of_objects() == before)
+    assert kept[:] == []
+    mine.close()
+    theirs.close()
+
+
+def wait_until(is_so: Any) -> None:
+    """Until it is so; the test's deadline ends it otherwise."""
+    never = threading.Event()
+    while not is_so():
+        never.wait(0.01)
+
+
+def take(shared: Any) -> None:
+    for _ in range(20):
+        shared.qsize()  # the later calls go by a channel
+    shared.get()
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_what_a_client_had_not_received_when_it_was_killed_is_not_lost(is_remote: bool) -> None:
+    with Bank(("127.0.0.1", 0) if is_remote else None) as manager:
+        shared, account = manager.Queue(), manager.Account()  # type: ignore[attr-defined]
+        child = mp.Process(target=take if is_remote else shared.get, args=(shared,) if is_remote else ())
+        child.start()
+        wait_until(lambda: account.calls() == 2)
+        child.kill()
+        child.join()
+        shared.put("first")
+        shared.put("second")
+        assert [shared.get(timeout=SECONDS), shared.get(timeout=SECONDS)] == ["first", "second"]
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition"])
+def test_a_lock_is_not_given_to_a_client_that_was_killed_while_it_waited(manager: Any, kind: str) -> None:
+    lock, account = getattr(manager, kind)(), manager.Account()
+    lock.acquire()
+    child = mp.Process(target=lock.acquire)
+    child.start()
+    wait_until(lambda: account.calls() == 2)
+    child.kill()
+    child.join()
+    lock.release()
+    assert lock.acquire(True, SECONDS)
+    lock.release()
+
+
+def send_and_end(results: Any, manager: Any) -> None:
+    results.put(manager.list([1, 2]))
+
+
+def test_a_proxy_that_was_sent_keeps_its_object_until_it_is_received(manager: Any) -> None:
+    results: Any = mp.Queue()
+    before = manager._number_of_objects()
+    child = mp.Process(target=send_and_end, args=(results, manager))
+    child.start()
+    child.join()
+    received = results.get(timeout=SECONDS)
+    assert received[:] == [1, 2]
+    del received
+    gc.collect()
+    assert manager._number_of_objects() == before
+
+
+def test_a_proxy_that_is_popped_out_of_the_server_keeps_its_object(manager: Any) -> None:
+    outer = manager.list([manager.list([1])])
+    inner = outer.pop()
+    assert inner[:] == [1]
+    del inner, outer
+    assert manager._number_of_objects() == 0
+
+
+def test_proxies_nested_in_each_other_leak_nothing(manager: Any) -> None:
+    for _ in range(20):
+        outer = manager.dict()
+        for number in range(5):
+            outer[number] = manager.list([manager.dict()])
+            outer[number][0]["x"] = number
+        assert outer[3][0]["x"] == 3
+    del outer
+    assert manager._number_of_objects() == 0
+
+
+def test_calls_after_a_ctrl_c_are_answered_rightly(manager: Any) -> None:
+    shared, numbers = manager.Queue(), manager.list(range(3))
+    for _ in range(20):
+        len(numbers)
+    timer = threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        shared.get()
+    timer.join()
+    assert len(numbers) == 3
+    shared.put("x")  # the interrupted call does not take it
+    assert shared.get(timeout=SECONDS) == "x"
+    assert numbers[:] == [0, 1, 2]
