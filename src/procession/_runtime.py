@@ -34,6 +34,10 @@ class Spawning(threading.local):
     """What this thread is starting right now: while it is set, pickling hands descriptors and secrets to that child."""
 
     popen: Any = None  # the start-method object with duplicate_for_child(fd) -> int; None: nothing is being started
+    by_others = False  # is it another package's, which knows nothing of the arena?
+    arena: int | None = (
+        None  # by others: the descriptor under which that child inherits the arena; None: it does not yet
+    )
 
 
 class MainModule:

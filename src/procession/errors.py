@@ -11,6 +11,10 @@ from __future__ import annotations
 import errno as _errno
 import queue as _queue
 
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
+if TYPE_CHECKING:
+    from typing import Any
+
 __all__ = [
     "AuthenticationError",
     "BufferTooShort",
@@ -69,10 +73,11 @@ class StaleHandle(ProcessError, RuntimeError):
         )
 
 
-class OwnerDied(ProcessError, RuntimeError):
+class OwnerDied(ProcessError, OSError):
     """Who held this lock (or semaphore) died without releasing it.
 
     What it guarded may be half written: repair it, then call `recover()` on the object.
+    It is an OSError, as from a channel that broke, with the errno of the system's own robust mutexes: EOWNERDEAD.
     Attributes: `what` (the object's description), `pid`, `name` (the process, None if no longer known), `exitcode` (as
     `Process.exitcode`, None if not known), `seconds` (since the death was noticed, None if not known).
     """
@@ -80,12 +85,16 @@ class OwnerDied(ProcessError, RuntimeError):
     def __init__(
         self, what: str, pid: int | None, name: str | None, exitcode: int | None = None, seconds: float | None = None
     ) -> None:
-        super().__init__(what, pid, name, exitcode, seconds)
+        super().__init__(_errno.EOWNERDEAD, what)
+        self.args = (what, pid, name, exitcode, seconds)
         self.what = what
         self.pid = pid
         self.name = name
         self.exitcode = exitcode
         self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args
 
     def __str__(self) -> str:
         who = f"{self.name} (pid {self.pid})" if self.pid else "a process that is no longer known"

@@ -156,8 +156,13 @@ def get_spawning_popen() -> Any:
 
 
 def set_spawning_popen(popen: Any) -> None:
-    """Say what this thread is starting: while it is set, pickling hands descriptors to that child."""
+    """Say what this thread is starting: while it is set, pickling hands descriptors to that child.
+
+    Packages with start methods of their own call this: the child inherits the arena with the first shared object.
+    """
     state.spawning.popen = popen
+    state.spawning.by_others = popen is not None
+    state.spawning.arena = None
 
 
 def assert_spawning(obj: object) -> None:

@@ -9,8 +9,11 @@ Not here: the log (native/queue.h), pickling (`pickling`), waiting for several q
 
 from __future__ import annotations
 
+from queue import Full
+
 from procession import _native
 from procession._channels.queue_ends import QueueEnd
+from procession._channels.queue_feeding import FeederHooks, Unlocked
 from procession._primitives.semaphore import SEM_VALUE_MAX
 from procession._primitives.sharing import Shared
 
@@ -75,6 +78,8 @@ class _Access(_Subscriptable[T]):
     @_reader.setter
     def _reader(self, end: Any) -> None:
         self.__dict__["_reader_end"] = end
+        if isinstance(end, QueueEnd) and isinstance(end.shared, SharedQueue) and "_shared" not in self.__dict__:
+            self._take(end.shared)  # a subclass that pickles the two ends has arrived
 
     @property
     def _writer(self) -> Any:
@@ -85,7 +90,7 @@ class _Access(_Subscriptable[T]):
         self.__dict__["_writer_end"] = end
 
 
-class Queue(_Access[T]):
+class Queue(_Access[T], FeederHooks):
     """A queue for any number of senders and receivers, in any processes.
 
     `Queue(maxsize)` holds at most that many messages; 0 or less: as many as memory holds. The exceptions are those of the standard
@@ -99,11 +104,16 @@ class Queue(_Access[T]):
         """`ctx` is accepted for compatibility: a queue fits every start method."""
         bounded = 0 < maxsize < SEM_VALUE_MAX
         self._maxsize = maxsize if bounded else SEM_VALUE_MAX
-        self._take(SharedQueue(maxsize if bounded else 0, joinable=self._joinable))
+        self._take(SharedQueue(maxsize if bounded and not self._fed else 0, joinable=self._joinable))
+        if self._fed:
+            self._prepare_feeding(maxsize if bounded else None)
+            self._reset()
 
     def _bind(self) -> None:
         super()._bind()
-        if self._tells_errors():
+        if self._fed:
+            self._unbind()
+        elif self._tells_errors():
             self.__dict__.pop("put", None)
 
     def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
@@ -112,6 +122,10 @@ class Queue(_Access[T]):
         `Full` if `timeout` seconds (None: no limit) were not enough, or at once if `block` is False. What pickling raises, `put` raises.
         """
         shared = self._open()
+        if self._fed:
+            if not self._buffer_for_feeding(obj, block, timeout):
+                raise Full
+            return
         if not self._tells_errors():
             shared.put(obj, block, timeout)
             return
@@ -128,6 +142,8 @@ class Queue(_Access[T]):
         `Empty` if none came within `timeout` seconds (None: no limit), or at once if `block` is False.
         """
         message: T = self._open().get(block, timeout)
+        if self._fed:
+            self._sem.release()
         return message
 
     def put_nowait(self, obj: T) -> None:
@@ -161,7 +177,7 @@ class Queue(_Access[T]):
 
     def full(self) -> bool:
         """Is there no room for another message? Others may get at the same time."""
-        return self._shared.full()
+        return self._fed_full() if self._fed else self._shared.full()
 
     def shutdown(self, immediate: bool = False) -> None:
         """Let nobody put any more: `put` raises `ShutDown` in every process, `get` does so once the queue is empty.
@@ -174,14 +190,20 @@ class Queue(_Access[T]):
         """Stop using the queue in this process: `put` and `get` raise ValueError from now on. Idempotent."""
         self._closed = True
         self._unbind()
+        if self._fed:
+            self._end_feeding()
 
     def join_thread(self) -> None:
         """Wait until everything put here has been sent: it has. ValueError if the queue is not closed."""
         if not self._closed:
             raise ValueError(f"{self!r} is not closed: call close() before join_thread()")
+        if self._fed:
+            self._join_feeding()
 
     def cancel_join_thread(self) -> None:
         """Let this process end without waiting for what it has put: it never has to wait, and nothing is lost."""
+        if self._fed:
+            self._cancel_join_feeding()
 
     def _open(self) -> SharedQueue:
         if self._closed:
@@ -205,6 +227,8 @@ class Queue(_Access[T]):
         raise e
 
     def _reset(self, after_fork: bool = False) -> None:
+        if self._fed:
+            self._forget_feeding()
         if not self._closed:
             self._bind()
 
@@ -231,6 +255,8 @@ class JoinableQueue(Queue[T]):
 
 class SimpleQueue(_Access[T]):
     """A queue without limit, with `put`, `get` and `empty`. After `close()` they raise OSError."""
+
+    _rlock = _wlock = Unlocked()  # for subclasses that lock an end
 
     def __init__(self, *, ctx: Any = None) -> None:
         """`ctx` is accepted for compatibility: a queue fits every start method."""

@@ -31,6 +31,14 @@ class QueueEnd:
         self.writable = not reads
         self.closed = False
 
+    def __reduce__(self) -> tuple[type[QueueEnd], tuple[_native.Queue, bool]]:
+        return QueueEnd, (self._shared, self.readable)
+
+    @property
+    def shared(self) -> _native.Queue:
+        """The queue."""
+        return self._shared
+
     def recv(self) -> Any:
         """The next message; waits for one."""
         return self._open().get()

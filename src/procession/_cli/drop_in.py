@@ -1,7 +1,9 @@
 """Drop-in use: the name `multiprocessing`, and its submodules, mean this package.
 
 Promises: after `install()` every `import multiprocessing…` in this program finds the doors of this package; children that it starts, by
-whatever method, install it too, before they import the program. The standard library's package is not imported.
+whatever method, install it too, before they import the program. So do interpreters that packages start by their own means, as long as
+they get this process's environment and run where the package is installed (`procession-drop-in.pth`, which reads `INSTALLED`).
+The standard library's package is not imported.
 Not here: which names the doors have.
 """
 
@@ -11,6 +13,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 
 from procession._runtime import state
@@ -24,6 +27,7 @@ __all__ = ["install"]
 
 ORIGINAL = "multiprocessing"
 OURS = "procession"
+INSTALLED = "PROCESSION_INSTALL"  # in the environment: interpreters that are started install it, too
 
 
 class _Alias(importlib.abc.Loader):
@@ -77,3 +81,4 @@ def install() -> None:
         sys.meta_path.insert(0, _Finder())
     sys.modules[ORIGINAL] = importlib.import_module(OURS)
     state.installed = True
+    os.environ[INSTALLED] = "1"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 
+from procession import _native
 from procession._memory import ledger
 from procession._memory.leftovers import KINDS
 from procession._os import ledgers, segments
@@ -116,21 +117,41 @@ class ResourceTracker:
 
 
 class ProgramTracker(ResourceTracker):
-    """The tracker of the program that this process belongs to: all its processes have the same."""
+    """The tracker of the program that this process belongs to: all its processes have the same.
+
+    Who holds `_fd` belongs to the program. Packages that start interpreters by their own means let them inherit it, and set it there.
+    """
+
+    _inherited: int | None = None
+
+    @property
+    def _fd(self) -> int | None:
+        if self._inherited is None:
+            self._inherited = os.dup(ledger.of_program().lifeline())
+        return self._inherited
+
+    @_fd.setter
+    def _fd(self, fd: int | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # made when it is asked for
+        self._inherited = fd
+        if fd is not None and _native.arena_fd() < 0:
+            _native.arena_attach(os.dup(fd))
 
     def _open(self) -> ledger.Ledger:
-        found = ledger.of_program()
-        self._fd = found.lifeline()
-        return found
+        return ledger.of_program()
 
     def _opened(self) -> ledger.Ledger:
         self._ledger = self._open()
         return self._ledger
 
+    def _send(self, cmd: str, name: str, rtype: str) -> None:
+        self._opened()  # whatever other packages have written to `_fd`, it is the program's ledger
+        super()._send(cmd, name, rtype)
+
     def _stop(self) -> None:
-        """End the process if nothing is registered; else it goes with the program."""
-        if self._ledger is not None and self._ledger.retire():
-            self._pid = None
+        """End the process if nothing is registered, `_exitcode` 0 says so; else it goes with the program."""
+        self._exitcode = None
+        if self._ledger is None or self._ledger.retire():
+            self._pid, self._exitcode = None, 0
 
     def __del__(self) -> None:
         """Nothing: what is registered is removed at the end of the program."""

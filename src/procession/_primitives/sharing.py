@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import procession._primitives.owner  # noqa: F401 - it tells the core which exceptions to raise, for objects of every kind
 from procession import _native
+from procession._runtime import state
 from procession.errors import StaleHandle
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
@@ -36,7 +37,8 @@ class Shared(_native.Object):
 
     def __reduce__(self) -> tuple[Any, ...]:
         self.pin()
-        return rebuild, (type(self), _native.arena_uuid(), self.handle, self._travelling())
+        told = (type(self), _native.arena_uuid(), self.handle, self._travelling())
+        return rebuild, ((*told, _inherited_arena()) if state.spawning.by_others else told)
 
 
 def _attach(cls: type[T], handle: tuple[int, int], attributes: dict[str, Any]) -> T:
@@ -46,8 +48,24 @@ def _attach(cls: type[T], handle: tuple[int, int], attributes: dict[str, Any]) -
     return arrived
 
 
-def rebuild(cls: type[T], arena: bytes, handle: tuple[int, int], attributes: dict[str, Any]) -> T:
-    """The object behind a handle that arrived in a pickle; raises `StaleHandle` if it is gone or not of this program."""
+def _inherited_arena() -> int:
+    """The descriptor of the arena in a child that another package starts."""
+    spawning = state.spawning
+    inherited: int | None = spawning.arena
+    if inherited is None:
+        inherited = spawning.arena = int(spawning.popen.duplicate_for_child(_native.arena_open()))
+    return inherited
+
+
+def rebuild(
+    cls: type[T], arena: bytes, handle: tuple[int, int], attributes: dict[str, Any], inherited: int | None = None
+) -> T:
+    """The object behind a handle that arrived in a pickle; raises `StaleHandle` if it is gone or not of this program.
+
+    `inherited` is the descriptor of the arena, in a process that was started by another package and may not have joined the program.
+    """
+    if inherited is not None and _native.arena_fd() < 0:
+        _native.arena_attach(inherited)
     if _native.arena_fd() < 0 or _native.arena_uuid() != arena:
         raise StaleHandle(cls.__name__, handle[0])
     arrived = cls._arrive(handle, attributes) if issubclass(cls, Shared) else _attach(cls, handle, attributes)

@@ -252,9 +252,18 @@ class BaseProcess:
     def _is_own(self) -> bool:
         return self._parent_pid == os.getpid()
 
+    # Other packages' children set this while they import the main module, and delete it then.
     @property
     def _inheriting(self) -> bool:
         return bool(state.main.importing)
+
+    @_inheriting.setter
+    def _inheriting(self, importing: bool) -> None:
+        state.main.importing = importing
+
+    @_inheriting.deleter
+    def _inheriting(self) -> None:
+        state.main.importing = False
 
     @property
     def _child(self) -> Child:

@@ -103,6 +103,18 @@ def test_install_is_idempotent_and_serves_submodules(tmp_path: Path) -> None:
     assert "ModuleNotFoundError: procession has no module 'procession.nothing'" in done.stderr
 
 
+def test_interpreters_that_are_started_by_any_means_install_it_too(tmp_path: Path) -> None:
+    code = (
+        "import multiprocessing as mp, subprocess, sys, os\n"
+        "ask = 'import multiprocessing.util as u; print(u.__name__)'\n"
+        "subprocess.run([sys.executable, '-c', ask], check=True)\n"
+        "del os.environ['PROCESSION_INSTALL']\n"
+        "subprocess.run([sys.executable, '-c', ask], check=True)\n"
+    )
+    done = run("-m", "procession", "-c", code, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("procession.util\nmultiprocessing.util\n", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

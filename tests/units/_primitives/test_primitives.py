@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -67,6 +68,9 @@ def test_the_death_of_a_holder_is_told_and_mended(make: Any, how: str) -> None:
     with pytest.raises(OwnerDied) as told:
         lock.acquire(timeout=20)
     assert told.value.pid == holder.pid
+    assert isinstance(told.value, OSError)  # as a broken channel is: what packages expect of a lock that is of no use
+    assert told.value.errno == errno.EOWNERDEAD
+    assert pickle.loads(pickle.dumps(told.value)).args == told.value.args
     holder.join()
     with pytest.raises(OwnerDied):
         lock.acquire(timeout=20)
