@@ -42,6 +42,7 @@ __all__ = [
     "WELCOME",
     "Answerer",
     "Challenger",
+    "ListenerProof",
     "answer_challenge",
     "create_response",
     "deliver_challenge",
@@ -143,6 +144,40 @@ class Answerer(_Side):
             self._happened("nonsense")
             raise AuthenticationError("digest sent was rejected: the other end has another key")
         self._happened("welcome")
+
+
+class ListenerProof:
+    """The listener's part of the whole handshake, without I/O.
+
+    Send what `begin` gives; hand each message of the client to `hear`, and send what that gives; `check` after each, until `is_complete`.
+    """
+
+    def __init__(self, authkey: bytes) -> None:
+        self._challenger = Challenger(authkey)
+        self._answerer = Answerer(authkey)
+
+    @property
+    def is_complete(self) -> bool:
+        """Have both sides proved that they know the key?"""
+        return self._answerer.state == "accepted"
+
+    def begin(self) -> bytes:
+        """The first message."""
+        return self._challenger.demand()
+
+    def hear(self, message: bytes) -> bytes | None:
+        """What to send in reply; None: nothing. AuthenticationError if the message is nonsense."""
+        if self._challenger.state == "demanded":
+            return self._challenger.judge(message)
+        if self._answerer.state == "idle":
+            return self._answerer.answer(message)
+        self._answerer.conclude(message)
+        return None
+
+    def check(self) -> None:
+        """AuthenticationError if the client's proof was wrong."""
+        if self._challenger.state == "refused":
+            raise AuthenticationError("digest received was wrong: the other end has another key")
 
 
 def _digest_of(message: bytes) -> str:

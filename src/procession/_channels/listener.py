@@ -2,7 +2,7 @@
 
 Promises: with a key, both ends have proved that they know it before anything is unpickled. The file of a Unix socket can be
 connected to by its owner only, and goes with its listener.
-Not here: the handshake (`auth`), sending and receiving (`pipe`).
+Not here: the handshake (`auth`), many clients at once (`accepting`), sending and receiving (`pipe`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import socket
 
 from procession._channels import auth
+from procession._channels.accepting import Acceptor
 from procession._channels.pipe import Connection
 from procession._channels.temp_dir import get_temp_dir
 from procession._os import descriptors
@@ -62,25 +63,25 @@ def _check_key(authkey: object) -> None:
 
 
 class SocketListener:
-    """A bound socket that listens; without a key."""
+    """A bound socket that listens; with `authkey`, `accept` gives only clients that have proved it."""
 
-    def __init__(self, address: Address, family: str, backlog: int = 1) -> None:
+    def __init__(self, address: Address, family: str, backlog: int = 1, authkey: bytes | None = None) -> None:
         self._family = family
-        self._last_accepted: Any = None
         self._unlink: Finalizer | None = None
-        self._socket: socket.socket | None = socket.socket(getattr(socket, family))
+        sock = socket.socket(getattr(socket, family))
         try:
-            self._bind(self._socket, address)
-            self._socket.listen(backlog)
-            self._address: Address = self._socket.getsockname()
-        except OSError:
-            self.close()
+            self._bind(sock, address)
+            sock.listen(backlog)
+            self._address: Address = sock.getsockname()
+        except BaseException:
+            self._remove_file()
+            sock.close()
             raise
+        self._acceptor = Acceptor(sock, authkey, authkey is None and descriptors.is_abstract(address))
         if isinstance(self._address, bytes):  # abstract
             self._address = os.fsdecode(self._address)
 
     def _bind(self, sock: socket.socket, address: Address) -> None:
-        sock.setblocking(True)  # whatever socket.setdefaulttimeout() says
         if self._family != "AF_UNIX":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(address)
@@ -90,18 +91,25 @@ class SocketListener:
         if not descriptors.is_abstract(address):
             self._unlink = Finalizer(self, _unlink, args=(address,), exitpriority=0)
 
+    @property
+    def _socket(self) -> socket.socket | None:
+        """The name under which others look for the socket, to wait for it together with something else."""
+        return self._acceptor.socket if self._acceptor.is_open else None
+
+    @property
+    def _last_accepted(self) -> Any:
+        return self._acceptor.last_address
+
     def accept(self) -> Connection:
-        """The next connection; waits for one."""
-        if self._socket is None:
-            raise OSError("listener is closed")
-        accepted, self._last_accepted = self._socket.accept()
-        return _connection(accepted, self._family)
+        """The next connection; waits for one. Raises what `Listener.accept` does."""
+        return _connection(self._acceptor.accept(), self._family)
 
     def close(self) -> None:
         """Stop listening; the file of a Unix socket goes. Idempotent."""
-        listening, self._socket = self._socket, None
-        if listening is not None:
-            listening.close()
+        self._acceptor.close()
+        self._remove_file()
+
+    def _remove_file(self) -> None:
         unlink, self._unlink = self._unlink, None
         if unlink is not None:
             unlink()
@@ -115,7 +123,6 @@ def _unlink(path: str | bytes) -> None:
 
 
 def _connection(sock: socket.socket, family: str) -> Connection:
-    sock.setblocking(True)
     if family != "AF_UNIX":
         # Messages are written whole: holding the last bytes back for more to come only delays the answer.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -151,18 +158,21 @@ class Listener:
         family = family or (default_family if address is None else address_type(address))
         _check_family(family)
         _check_key(authkey)
-        self._authkey = authkey
-        self._listener: SocketListener | None = SocketListener(address or arbitrary_address(family), family, backlog)
+        self._listener: SocketListener | None = SocketListener(
+            address or arbitrary_address(family), family, backlog, authkey
+        )
 
     def accept(self) -> Connection:
-        """The next connection. Raises AuthenticationError if it does not prove the key, OSError if this listener is closed."""
-        connection = self._listening().accept()
-        if self._authkey is not None:
-            _authenticate(connection, auth.prove_listener, self._authkey)
-        return connection
+        """The next connection; with a key, the next that has proved it.
+
+        Clients that say nothing do not hold up others. Each that fails is closed and raises here: AuthenticationError if it has another
+        key, talks nonsense, or has not proved the key after `handshake_timeout` seconds; EOFError or OSError if it ends, or sends what is
+        no message of the handshake. The listener goes on: call again. OSError if it is closed, by whichever thread.
+        """
+        return self._listening().accept()
 
     def close(self) -> None:
-        """Stop listening. Idempotent."""
+        """Stop listening; an `accept` in another thread ends. Idempotent."""
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
@@ -174,8 +184,19 @@ class Listener:
 
     @property
     def last_accepted(self) -> Any:
-        """Where the last accepted connection came from; None if that is not known."""
+        """Where the client came from that the last `accept` gave, or told of; None if that is not known."""
         return self._listening()._last_accepted or None  # a Unix socket's client has the empty name
+
+    @property
+    def handshake_timeout(self) -> float:
+        """Seconds that a client may take to prove the key, counted while somebody is in `accept`: 20, unless it is set."""
+        return self._listening()._acceptor.patience
+
+    @handshake_timeout.setter
+    def handshake_timeout(self, seconds: float) -> None:
+        if not seconds > 0:
+            raise ValueError(f"a client needs some time to prove the key: {seconds} s is none")
+        self._listening()._acceptor.patience = seconds
 
     def _listening(self) -> SocketListener:
         if self._listener is None:
@@ -187,14 +208,6 @@ class Listener:
 
     def __exit__(self, *args: object) -> None:
         self.close()
-
-
-def _authenticate(connection: Connection, prove: Any, authkey: bytes) -> None:
-    try:
-        prove(connection, authkey)
-    except BaseException:
-        connection.close()
-        raise
 
 
 def Client(address: Address, family: str | None = None, authkey: bytes | None = None) -> Connection:  # noqa: N802
@@ -209,5 +222,9 @@ def Client(address: Address, family: str | None = None, authkey: bytes | None = 
     _check_key(authkey)
     connection = SocketClient(address)
     if authkey is not None:
-        _authenticate(connection, auth.prove_client, authkey)
+        try:
+            auth.prove_client(connection, authkey)
+        except BaseException:
+            connection.close()
+            raise
     return connection

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Pipe", "rebuild_connection", "recv_handle", "send_handle"]
 
-WAIT_SELECT = 10  # pn_reason of native/wait.h
-
 
 class Connection:
     """One end of a connection, over a descriptor that it closes in the end.
@@ -129,16 +127,7 @@ class Connection:
 
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Is there something to receive, or the end? Waits for it at most `timeout` seconds (None: for ever; negative: not at all)."""
-        handle = self._receiving()
-        if descriptors.wait_readable((handle,), 0):
-            return True
-        if timeout is not None and timeout <= 0:
-            return False
-        row = _native.wait_begin(WAIT_SELECT, 0, timeout, 0)
-        try:
-            return bool(descriptors.wait_readable((handle,), timeout))
-        finally:
-            _native.wait_end(row)
+        return bool(descriptors.wait_readable((self._receiving(),), timeout))
 
     def _sending(self) -> int:
         if self._handle is None:

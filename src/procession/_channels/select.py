@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 
 from procession import _native
-from procession._channels.pipe import WAIT_SELECT
 from procession._os import descriptors
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
@@ -37,11 +36,7 @@ def wait(object_list: Iterable[Any], timeout: float | None = None) -> list[Any]:
     natives = list({target for target in targets if not isinstance(target, int)})
     ready = _ready(fds, natives)
     if not ready and (timeout is None or timeout > 0):
-        row = _native.wait_begin(WAIT_SELECT, 0, timeout, 0)
-        try:
-            ready = _sleep(fds, natives, None if timeout is None else time.monotonic() + timeout)
-        finally:
-            _native.wait_end(row)
+        ready = _sleep(fds, natives, None if timeout is None else time.monotonic() + timeout)
     return [obj for obj, target in zip(objects, targets, strict=True) if target in ready]
 
 

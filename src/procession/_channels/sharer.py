@@ -1,8 +1,9 @@
 """Descriptors of this process for others: one thread hands each out to whoever got its ticket in a pickle and knows the key.
 
-Promises: the thread starts with the first ticket, blocks all signals (they are the main thread's), and ends with the process. Its socket
-has no file, so that nothing is left of it. Who asks for a descriptor that is gone is told so. A forked child has a sharer of its own.
-While something is being started, a descriptor travels to that child by its start method, without a ticket.
+Promises: who does not know the key holds up nobody. The thread starts with the first ticket, blocks all signals (they are the main
+thread's), and ends with the process. Its socket has no file, so that nothing is left of it. Who asks for a descriptor that is gone is
+told so. A forked child has a sharer of its own. While something is being started, a descriptor travels to that child by its start method,
+without a ticket.
 Not here: how a start method passes descriptors (`_processes`), the handshake (`auth`).
 """
 
@@ -13,6 +14,7 @@ import os
 import threading
 
 from procession._channels import auth
+from procession._channels.accepting import Acceptor
 from procession._channels.wire import Frames
 from procession._os import descriptors
 from procession._os.masks import block_signals
@@ -37,7 +39,7 @@ __all__ = [
     "stop",
 ]
 
-PATIENCE = 5.0  # seconds that one who asks may keep the thread waiting; it is on the same machine
+PATIENCE = 5.0  # seconds that one who has proved the key may keep the thread waiting; it is on the same machine
 PATIENCE_OF_RECEIVER = 60.0  # seconds for an answer: others may keep the thread waiting first
 PAUSE = 0.05  # seconds before it tries again when the process has no descriptor left for a new connection
 BACKLOG = 128
@@ -60,7 +62,7 @@ class Sharer:
         self._lock = threading.Lock()
         self._lent: dict[int, tuple[Callable[[int], None], Callable[[], None]]] = {}
         self._last_ticket = 0
-        self._listener: socket.socket | None = None
+        self._acceptor: Acceptor | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._pid = os.getpid()
@@ -69,12 +71,10 @@ class Sharer:
         """A ticket (address, number) for one use: `send(socket descriptor)` hands it out, `close()` then frees it."""
         self._leave_parent()
         with self._lock:
-            if self._listener is None:
-                self._start()
-            assert self._listener is not None  # noqa: S101 - for the type checker
+            acceptor = self._acceptor or self._start()
             self._last_ticket += 1
             self._lent[self._last_ticket] = (send, close)
-            return self._listener.getsockname().decode(), self._last_ticket
+            return acceptor.socket.getsockname().decode(), self._last_ticket
 
     def stop(self, timeout: float | None = None) -> None:
         """End the thread and free what nobody asked for. The next ticket starts it again.
@@ -83,14 +83,14 @@ class Sharer:
         """
         self._leave_parent()
         with self._lock:
-            listener, thread, lent = self._listener, self._thread, self._lent
-            self._listener, self._thread, self._lent = None, None, {}
+            acceptor, thread, lent = self._acceptor, self._thread, self._lent
+            self._acceptor, self._thread, self._lent = None, None, {}
             self._stopping.set()
         for _send, close in lent.values():
             close()
-        if listener is None or thread is None:
+        if acceptor is None or thread is None:
             return
-        listener.shutdown(2)  # wakes the thread out of accept()
+        acceptor.close()  # ends the thread's wait
         thread.join(timeout)
         if thread.is_alive():
             raise ProcessError(f"the thread that hands out descriptors is still busy after {timeout} s")
@@ -99,34 +99,39 @@ class Sharer:
         """In a forked child: drop what belongs to the parent."""
         if self._pid == os.getpid():
             return
-        listener, lent = self._listener, self._lent
+        acceptor, lent = self._acceptor, self._lent
         self._reset()
         for _send, close in lent.values():
             close()
-        if listener is not None:
-            listener.close()  # not shut down: the parent still uses it
+        if acceptor is not None:
+            acceptor.close()  # our copy: the parent goes on
 
-    def _start(self) -> None:
-        self._stopping.clear()
-        self._listener = listener = descriptors.listen_without_file(BACKLOG)
-        self._thread = threading.Thread(target=self._serve, args=(listener,), name="procession-sharer", daemon=True)
+    def _start(self) -> Acceptor:
+        self._stopping = threading.Event()
+        acceptor = Acceptor(descriptors.listen_without_file(BACKLOG), authkey())
+        self._acceptor = acceptor
+        self._thread = threading.Thread(
+            target=self._serve, args=(acceptor, self._stopping), name="procession-sharer", daemon=True
+        )
         self._thread.start()
+        return acceptor
 
-    def _serve(self, listener: socket.socket) -> None:
+    def _serve(self, acceptor: Acceptor, stopping: threading.Event) -> None:
         block_signals()
-        with listener:
-            while self._listener is listener:
-                try:
-                    asking, _address = listener.accept()
-                except OSError:  # stop() has shut it down, or too many files are open
-                    self._stopping.wait(PAUSE)
-                    continue
-                with Frames(asking, PATIENCE) as frames:
-                    self._answer(frames)
+        while acceptor.is_open:
+            acceptor.authkey = authkey()  # a program may set another one
+            try:
+                asking = acceptor.accept()
+            except (EOFError, ProcessError):
+                continue  # one that does not know the key: it sees its connection closed
+            except OSError:  # stop() has closed the listener, or too many files are open
+                stopping.wait(PAUSE)
+                continue
+            with Frames(asking, PATIENCE) as frames:
+                self._answer(frames)
 
     def _answer(self, asking: Frames) -> None:
         try:
-            auth.prove_listener(asking, authkey())
             ticket = int.from_bytes(asking.recv_bytes(8), "little")
             with self._lock:
                 send, close = self._lent.pop(ticket, (None, None))

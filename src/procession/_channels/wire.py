@@ -1,7 +1,9 @@
-"""Short messages over a socket, with a deadline for all of them together.
+"""Messages from bytes as they come; and short messages over a socket, with a deadline for all of them together.
 
-Promises: a message is received whole or an exception says why not. Framed as connections frame theirs: `!i` length, then the bytes.
-Whoever is at the other end cannot make this one wait beyond the deadline: TimeoutError.
+    | !i length | bytes |    or    | !i -1 | !Q length | bytes |
+
+Promises: nothing is asked for beyond the message that is being read, and nothing is kept of one that says it is longer than allowed.
+Whoever is at the other end of `Frames` cannot make this one wait beyond the deadline: TimeoutError.
 Not here: connections, which wait as long as their user likes and read in the native core (`pipe`).
 """
 
@@ -15,9 +17,61 @@ if TYPE_CHECKING:
     import socket
     from typing import Self
 
-__all__ = ["Frames"]
+__all__ = ["Assembly", "Frames", "frame"]
 
 HEADER = struct.Struct("!i")
+LONG_HEADER = struct.Struct("!iQ")
+
+
+def frame(message: bytes) -> bytes:
+    """A short message with its length before it."""
+    return HEADER.pack(len(message)) + message
+
+
+class Assembly:
+    """Puts one message after the other together from the bytes of a stream; does no I/O.
+
+    Read at most `missing` bytes, hand them to `add`, and so on.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._received = bytearray()
+        self._whole = HEADER.size  # bytes of header and body, as far as that is known
+        self._body = 0  # where the body begins; 0: the length is not known yet
+
+    @property
+    def missing(self) -> int:
+        """How many bytes to read next: at least one, and none of another message."""
+        return self._whole - len(self._received)
+
+    @property
+    def is_empty(self) -> bool:
+        """Has nothing come of the next message?"""
+        return not self._received
+
+    def add(self, part: bytes) -> bytes | None:
+        """Take bytes; the message, if it is whole now. OSError if it is longer than allowed."""
+        self._received += part
+        while not self.missing and not self._body:
+            self._measure()
+        if self.missing:
+            return None
+        message = bytes(self._received[self._body :])
+        self._received.clear()
+        self._whole, self._body = HEADER.size, 0
+        return message
+
+    def _measure(self) -> None:
+        header = self._received
+        length = HEADER.unpack(header)[0] if len(header) == HEADER.size else LONG_HEADER.unpack(header)[1]
+        if length == -1 and len(header) == HEADER.size:
+            self._whole = LONG_HEADER.size
+            return
+        if not 0 <= length <= self._longest:
+            raise OSError(f"bad message length: {length} bytes are announced where at most {self._longest} are allowed")
+        self._body = len(header)
+        self._whole = self._body + length
 
 
 class Frames:
@@ -30,27 +84,25 @@ class Frames:
     def send_bytes(self, message: bytes) -> None:
         """Send one message; OSError if the other end is gone."""
         self._limit()
-        self.sock.sendall(HEADER.pack(len(message)) + message)
+        self.sock.sendall(frame(message))
 
     def recv_bytes(self, maxlength: int) -> bytes:
         """Receive one message; EOFError at the end, OSError if it is longer than `maxlength` bytes."""
-        (length,) = HEADER.unpack(self._receive(HEADER.size))
-        if not 0 <= length <= maxlength:
-            raise OSError("bad message length")
-        return self._receive(length)
-
-    def _receive(self, size: int) -> bytes:
-        received = b""
-        while len(received) < size:
+        assembly = Assembly(maxlength)
+        while True:
             self._limit()
-            part = self.sock.recv(size - len(received))
+            part = self.sock.recv(assembly.missing)
             if not part:
                 raise EOFError("the other end closed the connection")
-            received += part
-        return received
+            message = assembly.add(part)
+            if message is not None:
+                return message
 
     def _limit(self) -> None:
-        self.sock.settimeout(max(0.001, self._deadline - time.monotonic()))
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the other end did not answer in time")
+        self.sock.settimeout(left)
 
     def close(self) -> None:
         """Close the socket. Idempotent."""

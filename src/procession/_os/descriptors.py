@@ -13,12 +13,15 @@ import select
 import sys
 import time
 
+from procession import _native
+
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "Wakeup",
     "abstract_sockets_supported",
     "bind_privately",
     "connect",
@@ -26,6 +29,7 @@ __all__ = [
     "is_abstract",
     "listen_without_file",
     "lock_directory",
+    "peer_user",
     "pipe",
     "receive_descriptors",
     "send_descriptors",
@@ -36,6 +40,7 @@ __all__ = [
 abstract_sockets_supported: bool = sys.platform == "linux"
 LONGEST_POLL = 2**31 - 1  # ms: poll() takes a C int
 UNREADABLE = select.POLLIN | select.POLLPRI
+WAIT_SELECT = 10  # pn_reason of native/wait.h
 
 
 def pipe() -> tuple[int, int]:
@@ -94,19 +99,31 @@ def receive_descriptors(fd: int, most: int) -> list[int]:
 def wait_readable(fds: Iterable[int], timeout: float | None) -> set[int]:
     """Which of `fds` can be read without blocking, or are at their end; empty if `timeout` (seconds; None: none) ran out.
 
-    Raises OSError (EBADF) for a descriptor that is not open.
+    While it sleeps, it stands in the table of waits. Raises OSError (EBADF) for a descriptor that is not open.
     """
     poller = select.poll()
     for fd in fds:
         poller.register(fd, UNREADABLE)
+    found = _polled(poller, 0)
+    if found or (timeout is not None and timeout <= 0):
+        return found
     deadline = None if timeout is None else time.monotonic() + timeout
-    while True:
-        found = poller.poll(_milliseconds(deadline))
-        for fd, event in found:
-            if event & select.POLLNVAL:
-                raise OSError(errno.EBADF, f"descriptor {fd} is not open: it cannot be waited for")
-        if found or (deadline is not None and time.monotonic() >= deadline):
-            return {fd for fd, _event in found}
+    row = _native.wait_begin(WAIT_SELECT, 0, timeout, 0)
+    try:
+        while True:
+            found = _polled(poller, _milliseconds(deadline))
+            if found or (deadline is not None and time.monotonic() >= deadline):
+                return found
+    finally:
+        _native.wait_end(row)
+
+
+def _polled(poller: select.poll, milliseconds: int | None) -> set[int]:
+    found = poller.poll(milliseconds)
+    for fd, event in found:
+        if event & select.POLLNVAL:
+            raise OSError(errno.EBADF, f"descriptor {fd} is not open: it cannot be waited for")
+    return {fd for fd, _event in found}
 
 
 def _milliseconds(deadline: float | None) -> int | None:
@@ -127,6 +144,14 @@ def bind_privately(sock: socket.socket, address: str | bytes) -> None:
     """Bind a Unix socket so that only this user may connect: its file is made with mode 0600, whatever the umask."""
     os.fchmod(sock.fileno(), 0o600)
     sock.bind(address)
+
+
+def peer_user(sock: socket.socket) -> int:
+    """Whose process connected, or listens, at the other end of a Unix socket: the user's number."""
+    import socket  # noqa: PLC0415 - as above
+
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # three ints: process, user, group
+    return int.from_bytes(credentials[4:8], sys.byteorder)
 
 
 def connect(address: str) -> socket.socket:
@@ -152,6 +177,30 @@ def listen_without_file(backlog: int) -> socket.socket:
     listener.bind(f"\0procession-{os.getpid()}-{os.urandom(8).hex()}")
     listener.listen(backlog)
     return listener
+
+
+class Wakeup:
+    """A descriptor that one thread makes readable for those that wait for it, once and for good."""
+
+    def __init__(self) -> None:
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._fd
+
+    def set(self) -> None:
+        """Make it readable."""
+        os.eventfd_write(self._fd, 1)
+
+    def close(self) -> None:
+        """Give the descriptor back. Idempotent."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def lock_directory(path: str) -> int | None:

@@ -1,0 +1,67 @@
+"""A client that has connected, and has not yet proved that it knows the key.
+
+Promises: nothing here waits. At most `auth.LONGEST` bytes of the client are kept, and none is read beyond the handshake: what follows is
+the connection's.
+Not here: who waits for them, and for how long (`accepting`), what is said (`auth`).
+"""
+
+from __future__ import annotations
+
+from procession._channels import auth
+from procession._channels.wire import Assembly, frame
+
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
+if TYPE_CHECKING:
+    import socket
+    from typing import Any
+
+__all__ = ["PendingClient"]
+
+
+class PendingClient:
+    """A connected socket on which the handshake goes on. It is `begin`s, then `proceed`s whenever something has come."""
+
+    def __init__(self, sock: socket.socket, address: Any, authkey: bytes) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.address = address
+        self.deadline = 0.0  # kept by whoever waits
+        self._proof = auth.ListenerProof(authkey)
+        self._assembly = Assembly(auth.LONGEST)
+
+    def begin(self) -> None:
+        """Send the challenge. OSError if the client is gone."""
+        self._send(self._proof.begin())
+
+    def proceed(self) -> bool:
+        """Take whatever has come; has the client proved itself?
+
+        Raises AuthenticationError, EOFError or OSError: it has failed.
+        """
+        while not self._proof.is_complete:
+            try:
+                part = self.sock.recv(self._assembly.missing)
+            except BlockingIOError:
+                return False
+            if not part:
+                raise EOFError("the client closed the connection before it had proved that it knows the key")
+            message = self._assembly.add(part)
+            if message is not None:
+                self._hear(message)
+        return True
+
+    def _hear(self, message: bytes) -> None:
+        reply = self._proof.hear(message)
+        if reply is not None:
+            self._send(reply)
+        self._proof.check()
+
+    def _send(self, message: bytes) -> None:
+        """All at once: the handshake is shorter than any socket's buffer, so that who leaves no room does not read."""
+        framed = frame(message)
+        if self.sock.send(framed) != len(framed):
+            raise OSError("the client does not read what the handshake says")
+
+    def close(self) -> None:
+        """Break off. Idempotent."""
+        self.sock.close()
