@@ -109,20 +109,33 @@ class OwnerDied(ProcessError, OSError):
 class WorkerDied(ProcessError, RuntimeError):
     """A worker of a pool died while it ran a task.
 
-    Attributes: `pid`, `name`, `exitcode` (negative: the signal), `task` (what it was running, as text).
+    Attributes: `pid`, `name`, `exitcode` (negative: the signal), `task` (what it was running, as text), `stack` (after a crash: its Python
+    stack as text; else empty), `out_of_memory` (True: the kernel killed a process for lack of memory at that time).
     """
 
-    def __init__(self, name: str, pid: int | None, exitcode: int | None, task: str) -> None:
-        super().__init__(name, pid, exitcode, task)
+    def __init__(  # noqa: PLR0913 - who, how, and while doing what
+        self,
+        name: str,
+        pid: int | None,
+        exitcode: int | None,
+        task: str,
+        stack: str = "",
+        out_of_memory: bool = False,
+    ) -> None:
+        super().__init__(name, pid, exitcode, task, stack, out_of_memory)
         self.name = name
         self.pid = pid
         self.exitcode = exitcode
         self.task = task
+        self.stack = stack
+        self.out_of_memory = out_of_memory
 
     def __str__(self) -> str:
+        why = " because memory ran out" if self.out_of_memory else ""
+        stack = f"\nIts stack was:\n{self.stack}" if self.stack else ""
         return (
-            f"worker {self.name} (pid {self.pid}) {describe_exit(self.exitcode)} while it ran {self.task}. "
-            "Only this task is lost: the pool has replaced the worker."
+            f"worker {self.name} (pid {self.pid}) {describe_exit(self.exitcode)}{why} while it ran {self.task}. "
+            f"Only this task is lost: the pool has replaced the worker.{stack}"
         )
 
 

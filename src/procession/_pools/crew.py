@@ -1,8 +1,9 @@
 """The workers of a process pool: started, watched, replaced.
 
 Promises: a dead worker is replaced, and each task that it had taken is either reported as lost (the one that it ran) or given out again.
-If the initializer fails, no worker is started any more and everybody who waits is told why.
-Not here: the books (`dispatch.py`), the worker's own loop (`worker.py`).
+Workers that cannot start (their initializer fails, or kills them) are tried again a bounded number of times; if none is left then,
+everybody who waits is told why.
+Not here: the books (`books.py`), the worker's own loop (`worker.py`), what is said of the dead (`obituary.py`).
 """
 
 from __future__ import annotations
@@ -11,27 +12,31 @@ import queue
 import threading
 import time
 
-from procession._channels.pickling import ForkingPickler
 from procession._channels.select import wait
-from procession._pools.failures import unpack_failure
+from procession._os.faults import StackFile, memory_kills
+from procession._pools.failures import open_value, unpack_failure
 from procession._pools.functions import FunctionRef, FunctionStore
-from procession._pools.jobs import Answer, Call
-from procession._pools.worker import RUNNING, Claims, Ring, work
-from procession.errors import InternalError, StartError, WorkerDied
+from procession._pools.jobs import Answer
+from procession._pools.obituary import describe_task, no_worker_starts, starting_failed, worker_died
+from procession._pools.sending import put_block, put_task
+from procession._pools.worker import READY, RUNNING, Claims, Ring, Stacks, work
+from procession.errors import StartError
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from procession._pools.dispatch import Dispatcher, Task
+    from procession._pools.books import Block, Task
+    from procession._pools.dispatch import Answers, Dispatcher
     from procession._processes.process import BaseProcess
 
 __all__ = ["ProcessCrew"]
 
 Initial = tuple["Callable[..., object] | None", "tuple[Any, ...]", "int | None"]  # initializer, initargs, maxtasks
 TAKE = 256  # answers read at once
-GRACE = 1.0  # seconds that a terminated worker has before it is killed
+GRACE = 0.5  # seconds that a terminated worker has before it is killed
+TRIES = 8  # starts that fail in a row, at least, before the crew gives up: an initializer that fails half the time gets through
 
 
 class ProcessCrew:
@@ -39,6 +44,7 @@ class ProcessCrew:
 
     def __init__(self, size: int, make_process: Callable[..., BaseProcess], initial: Initial) -> None:
         self.workers: list[BaseProcess] = []
+        self._leaving: list[BaseProcess] = []  # that have done their tasks, and are on their way out
         self._rows: dict[BaseProcess, int] = {}
         self._size = size
         self._initial = initial
@@ -46,11 +52,14 @@ class ProcessCrew:
         self._tasks, self._results, self._claims = Ring(), Ring(), Claims(size)
         self._functions = FunctionStore()
         self._finishing = False
-        self._stopping = False
-        self._watch = (
-            threading.RLock()
-        )  # one thread at a time looks after the workers; a callback may end the pool meanwhile
-        self.failure: BaseException | None = None  # the initializer's
+        self._stopping = self._checking = False
+        self._watch = threading.RLock()  # one thread at a time looks after them; a callback may end the pool meanwhile
+        self._stacks = StackFile(size)
+        self._kills = memory_kills()
+        self._unready: set[BaseProcess] = set()  # not yet known to be through with the initializer
+        self._failed_starts = 0  # in a row
+        self._start_errors: dict[int | None, BaseException] = {}  # process id -> what its initializer raised
+        self.failure: BaseException | None = None  # why there can be no workers
         try:
             self.fill()
         except BaseException:
@@ -60,50 +69,83 @@ class ProcessCrew:
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def fill(self) -> None:
         """Start workers until the crew is whole."""
-        free = [row for row in range(self._size) if row not in self._rows.values()]
-        for row in free:
-            ends = (self._tasks, self._results, self._claims, row, self._size)
-            worker = self._make_process(target=work, args=(ends, *self._initial))
-            worker.name = worker.name.replace("Process", "PoolWorker")
-            worker.daemon = True
-            worker.start()
-            self._rows[worker] = row
-            self.workers.append(worker)
+        taken = set(self._rows.values())
+        for row in range(self._size):
+            if row not in taken:
+                self._start_worker(row)
+
+    def _start_worker(self, row: int) -> None:
+        for word in (0, 1, RUNNING, READY):
+            self._claims.store(row, word, 0)
+        ends = (self._tasks, self._results, self._claims, row, self._size, Stacks(self._stacks.fd, row))
+        worker = self._make_process(target=work, args=(ends, *self._initial))
+        worker.name = worker.name.replace("Process", "PoolWorker")
+        worker.daemon = True
+        worker._may_have_children = True  # daemonic ones: they go with it, as it goes with this process
+        worker.start()
+        self._rows[worker] = row
+        self._unready.add(worker)
+        self.workers.append(worker)
 
     def check(self, dispatcher: Dispatcher) -> None:
         """Settle what dead workers had taken, and replace them."""
         with self._watch:
-            if not self._stopping:
-                self._check(dispatcher)
+            if not self._stopping and not self._checking:
+                self._checking = True  # what the dead have answered may have callbacks
+                try:
+                    self._check(dispatcher)
+                finally:
+                    self._checking = False
 
     def _check(self, dispatcher: Dispatcher) -> None:
+        self._note_ready()
+        self._reap_leaving()
         dead = [worker for worker in self.workers if worker.exitcode is not None]
         for worker in dead:
-            self._bury(worker, dispatcher)
+            if worker in self.workers:  # what another one answered may have said that this one leaves
+                self._bury(worker, dispatcher)
+        lacking = len(self.workers) < self._size
+        if lacking and self.failure is None and (not self._finishing or dispatcher.books):
+            self._refill()
         if self.failure is not None:
             dispatcher.broken = self.failure
-            dispatcher.fail_all(lambda _task: self._failure_for_task())
-        elif dead and (not self._finishing or dispatcher.tasks):
-            self._refill(dispatcher)
+            dispatcher.fail_all(self.failure)
 
-    def _refill(self, dispatcher: Dispatcher) -> None:
+    def _note_ready(self) -> None:
+        for worker in list(self._unready):
+            if self._claims.load(self._rows[worker], READY):
+                self._unready.discard(worker)
+                self._failed_starts = 0
+
+    def _reap_leaving(self) -> None:
+        for worker in [worker for worker in self._leaving if worker.exitcode is not None]:
+            self._leaving.remove(worker)
+            worker.join()
+            worker.close()
+
+    def _refill(self) -> None:
+        if self._failed_starts >= max(TRIES, self._size):
+            if not self.workers:
+                self.failure = no_worker_starts(self._last_error, self._failed_starts)
+            return  # the others go on without
         try:
             self.fill()
         except (OSError, StartError, MemoryError) as error:
-            if self.workers:
-                return  # the others go on; the next look tries again
-            dispatcher.broken = self.failure = error
-            dispatcher.fail_all(lambda _task: self._failure_for_task())
+            if not self.workers:  # else the others go on; the next look tries again
+                self.failure = no_worker_starts(error, 1)
 
     def _bury(self, worker: BaseProcess, dispatcher: Dispatcher) -> None:
         row = self._rows[worker]
-        taken = self._tasks.counts()[1]
+        taken = self._tasks.counts()[1]  # first: this also repairs the dead one's claim, if it was writing it
         first, count, finished = self._claims.claim(row)
         running = self._claims.load(row, RUNNING) - 1
         others = [self._claims.claim(other) for other in self._rows.values() if other != row]
         while dispatcher.drain(0):
             pass  # all that it answered before it died
-        error = WorkerDied(worker.name, worker.pid, worker.exitcode, self._describe(dispatcher.tasks.get(running)))
+        if worker not in self.workers:
+            return  # a callback ended the pool, or looked after it
+        self._dismiss(worker)
+        error = self._error_of(worker, row, describe_task(running, dispatcher.books.find(running)))
         for sequence in range(first + finished, min(first + count, taken)):
             if any(start <= sequence < start + many for start, many, _ in others):
                 continue  # this claim was written, but another worker was faster
@@ -111,70 +153,80 @@ class ProcessCrew:
                 dispatcher.lose(sequence, error)
             else:
                 dispatcher.give_again(sequence, error)
-        for word in (0, 1, RUNNING):
-            self._claims.store(row, word, 0)
-        self.workers.remove(worker)
-        del self._rows[worker]
         worker.join()
         worker.close()
 
-    @staticmethod
-    def _describe(task: Task | None) -> str:
-        if task is None:
-            return "a task"
-        func = getattr(task.job, "function", None)
-        name = getattr(func, "__qualname__", None) or repr(func)
-        text = repr(task.payload)
-        return f"{name} with {text if len(text) <= 200 else text[:200] + '…'}"
+    def _dismiss(self, worker: BaseProcess) -> None:
+        self.workers.remove(worker)
+        del self._rows[worker]
 
-    def _failure_for_task(self) -> BaseException:
-        return self.failure or InternalError("a crew without failure failed")
+    def _error_of(self, worker: BaseProcess, row: int, task: str) -> BaseException:
+        """Why the tasks of a dead worker fail; a start that failed is counted."""
+        kills, before = memory_kills() if worker.exitcode == -9 else self._kills, self._kills
+        self._kills = kills
+        raised = self._start_errors.pop(worker.pid, None)
+        ready = raised is None and self._claims.load(row, READY)
+        self._unready.discard(worker)
+        task = task if ready else "the initializer, or was starting"
+        error: BaseException = worker_died(worker, task, self._stacks.take(row), kills > before)
+        if ready:
+            self._failed_starts = 0
+        elif worker.exitcode != 0 or raised is not None:
+            self._failed_starts += 1
+            self._last_error: BaseException = error if raised is None else starting_failed(raised, worker)
+        return error
 
     # ── tasks and answers ────────────────────────────────────────────────────────────────────────────────────────────
     def prepare(self, func: Callable[..., Any]) -> FunctionRef:
         """The function's place in the arena; raises what pickling raises."""
         return self._functions.ref(func)
 
-    def send(self, first: int, tasks: list[Task]) -> None:
-        """Put the tasks in the queue, which numbers them as the dispatcher does."""
-        if len(tasks) == 1:
-            task = tasks[0]
-            offset, generation = task.func.place
-            if not self._tasks.put_plain((task.call, offset, generation, task.payload)):
-                self._tasks.put_plain(self._pickled(task))
-            return
-        self._tasks.put_many([self._message(task) for task in tasks])
+    def send(self, _first: int, task: Task) -> None:
+        """Put the task in the queue, which numbers tasks as the books do."""
+        put_task(self._tasks, task)
 
-    @staticmethod
-    def _message(task: Task) -> tuple[Any, ...]:
-        return (task.call, *task.func.place, task.payload)
+    def send_block(self, block: Block) -> None:
+        """Put the tasks in the queue."""
+        put_block(self._tasks, block)
 
-    @staticmethod
-    def _pickled(task: Task) -> tuple[Any, ...]:
-        return (task.call | Call.PICKLED, *task.func.place, bytes(ForkingPickler.dumps(task.payload)))
+    def position(self, _at_most: int) -> int:
+        """How many tasks the queue has numbered."""
+        return self._tasks.counts()[0]
 
-    def receive(self, timeout: float) -> list[tuple[int, bool, Any]]:
-        """Answers, waiting up to `timeout` seconds for the first."""
+    def receive(self, inbox: list[Answers], timeout: float) -> None:
+        """Answers, waiting up to `timeout` seconds for the first. No signal handler runs between the queue and `inbox`."""
         try:
-            messages = self._results.get_many(TAKE, timeout > 0, timeout)
+            inbox.extend(map(self._results.get_many, (TAKE,), (timeout > 0,), (timeout,)))
         except queue.Empty:
-            return []
-        return [self._opened(message) for message in messages]
+            return
 
-    def _opened(self, message: tuple[int, int, Any]) -> tuple[int, bool, Any]:
-        sequence, answer, payload = message
-        if answer == 0:
-            return sequence, True, payload
+    def open(self, answer: int, payload: Any, sequence: int) -> tuple[bool, Any] | None:
+        """What an answer says."""
         if answer == Answer.PICKLED:
-            try:
-                return sequence, True, ForkingPickler.loads(payload)
-            except Exception as error:  # noqa: BLE001 - told to the one who waits for this result
-                return sequence, False, error
-        failure = unpack_failure(payload)
+            return open_value(payload)
+        if answer == Answer.ERROR:
+            return False, unpack_failure(payload)
         if answer == Answer.NO_START:
-            self.failure = failure
-            return -1, False, failure
-        return sequence, False, failure
+            self._start_errors[sequence] = unpack_failure(payload)
+        else:
+            self._let_go(sequence)
+        return None
+
+    def _let_go(self, pid: int) -> None:
+        """This worker has done its tasks, and leaves."""
+        with self._watch:
+            for worker in list(self.workers):
+                if worker.pid == pid and not self._stopping:
+                    self._unready.discard(worker)
+                    self._failed_starts = 0
+                    self._dismiss(worker)
+                    self._leaving.append(worker)
+
+    def all_answered(self) -> bool:
+        """Has every task been taken and answered?"""
+        put, got = self._tasks.counts()
+        claims = [self._claims.claim(row) for row in range(self._size)]
+        return put == got and all(finished >= count for _first, count, finished in claims)
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def finish(self) -> None:
@@ -187,24 +239,27 @@ class ProcessCrew:
         """Wait for the workers to leave."""
         with self._watch:
             self._stopping = True
-            leaving, self.workers = self.workers, []
+            leaving, self.workers, self._leaving = self.workers + self._leaving, [], []
         for worker in leaving:
             worker.join()
             worker.close()
+        self._stacks.close()
 
     def stop(self) -> None:
-        """End the workers now: asked, and after a second killed."""
+        """End the workers now: asked, and after half a second killed."""
         with self._watch:
             self._stopping = self._finishing = True
-        if not self._tasks.is_shut_down():
-            self._tasks.shut_down(immediate=True)
-        alive = [worker for worker in self.workers if worker.exitcode is None]
+        alive = [worker for worker in self.workers + self._leaving if worker.exitcode is None]
         for worker in alive:
             worker.terminate()
         for worker in _still_alive(alive, GRACE):
             worker.kill()
         for worker in alive:
             worker.join()  # `join` closes them: until then they can be looked at
+        if (
+            not self._tasks.is_shut_down()
+        ):  # only now: no worker that was stopped in the queue can hold this up any more
+            self._tasks.shut_down(immediate=True)
 
 
 def _still_alive(workers: list[BaseProcess], timeout: float) -> list[BaseProcess]:

@@ -1,9 +1,9 @@
-"""Tasks out, answers in: the books of a pool, kept by whoever waits.
+"""Tasks out, answers in: who waits, who reads, and the helper thread.
 
 Promises: a result goes straight to the thread that waits for it: one waiting thread at a time (the leader) reads answers for all, the
-others (followers) are woken by it. Every task ends: answered, lost with the worker that ran it, or discarded with the pool.
-A task that a dead worker had taken but not begun is given out again.
-Not here: starting and replacing workers (`crew.py`), what a result looks like to users (`results.py`).
+others (followers) are woken by it. Every task ends: answered, lost with the worker that ran it, or discarded with the pool; also when the
+leader is interrupted at any instruction, or a callback raises, or uses the pool. A leader looks at the workers' lives ten times a second.
+Not here: which task is whose (`books.py`), starting and replacing workers (`crew.py`), what a result looks like to users (`results.py`).
 """
 
 from __future__ import annotations
@@ -12,24 +12,18 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from procession._pools.jobs import TaskState, advance_task
+from procession._pools.books import Books
 from procession.errors import ResultsDiscarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Crew", "Dispatcher", "Feeding", "Job", "Task"]
+    from procession._pools.books import Block, Job, Task
 
-SLICE = 0.1  # seconds: the longest sleep between two looks at the workers' lives
+__all__ = ["Crew", "Dispatcher", "Feeding"]
 
-
-class Job(Protocol):
-    """What the dispatcher needs of a job: somewhere to put the outcome of its tasks."""
-
-    done: bool
-
-    def settle(self, index: int, success: bool, value: Any) -> None:
-        """Task number `index` ended; the last one makes the job done."""
+SLICE = 0.1  # seconds: the longest time between two looks at the workers' lives
+Answers = list[tuple[int, int, Any]]  # as they came: (sequence, Answer, payload)
 
 
 class Feeding(Protocol):
@@ -45,38 +39,38 @@ class Feeding(Protocol):
         """End the input with an error."""
 
 
-class Task:
-    """One task that has been submitted and not answered."""
-
-    __slots__ = ("call", "func", "index", "job", "payload", "state")
-
-    def __init__(self, job: Job, index: int, call: int, func: Any, payload: Any) -> None:
-        self.job = job
-        self.index = index
-        self.call = call
-        self.func = func  # what the crew's `prepare` made of the function
-        self.payload = payload
-        self.state = TaskState.WAITING
-
-
 class Crew(Protocol):
     """Workers, seen from the dispatcher."""
 
     def prepare(self, func: Callable[..., Any]) -> Any:
         """What goes with each task in place of the function."""
 
-    def send(self, first: int, tasks: list[Task]) -> None:
-        """Give tasks, numbered from `first`, to the workers: all of them, or raise and none."""
+    def send(self, first: int, task: Task) -> None:
+        """Give a task to the workers, or raise."""
 
-    def receive(self, timeout: float) -> list[tuple[int, bool, Any]]:
-        """Answers (sequence, success, value or exception) as soon as there are any; empty after `timeout` seconds."""
+    def send_block(self, block: Block) -> None:
+        """Give a block of tasks to the workers: all of them, or raise and none."""
+
+    def receive(self, inbox: list[Answers], timeout: float) -> None:
+        """Append the answers that there are to `inbox`, waiting up to `timeout` seconds for the first."""
+
+    def open(self, answer: int, payload: Any, sequence: int) -> tuple[bool, Any] | None:
+        """(success, value or exception); None: it was a word about the worker, not about a task."""
         ...
 
     def check(self, dispatcher: Dispatcher) -> None:
         """Look for dead workers: report their tasks to `dispatcher.lose` and `dispatcher.give_again`, and replace them."""
 
+    def position(self, at_most: int) -> int:
+        """The number that the next task will have, if that is in doubt."""
+        ...
+
     def finish(self) -> None:
         """No more tasks will come: workers may leave once they have none."""
+
+    def all_answered(self) -> bool:
+        """Has every task been taken and answered?"""
+        ...
 
 
 class Dispatcher:
@@ -84,69 +78,133 @@ class Dispatcher:
 
     def __init__(self, crew: Crew) -> None:
         self.crew = crew
-        self.tasks: dict[int, Task] = {}
+        self.books = Books()
         self.broken: BaseException | None = None  # why no worker can be had
         self.closing: bool = False
-        self._next = 0
-        self._submitting = threading.Lock()
-        self._baton = threading.Lock()  # held by the leader
-        self._news = threading.Condition(threading.Lock())
+        self._submitting = threading.RLock()  # a callback, or the garbage collector, may come back to any of these
+        self._sending = 0  # tasks that are being sent, or were when sending was interrupted
+        self._seat: dict[int, tuple[int]] = {}  # 0: the leader's (thread,); taken and left by one call each
+        self._calling: set[int] = set()  # threads that run a callback
+        self._inbox: list[Answers] = []  # read, but not yet (all) settled
+        self._interrupted = False  # may answers have been lost between the queue and the books?
+        self._checked = 0.0  # when the workers' lives were looked at
+        self._news = threading.Condition(threading.RLock())
         self._followers = 0
         self._attendant: threading.Thread | None = None
-        self._attended = 0  # jobs that need somebody to read answers though nobody waits
-        self._attending = threading.Lock()
+        self._attended: int = 0  # jobs that need somebody to read answers though nobody waits
+        self._attending = threading.RLock()
         self._stir = threading.Event()
         self._feeds: list[Feeding] = []
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-    def submit(self, tasks: list[Task]) -> None:
-        """Number and send tasks; raises, and sends none, if one of them cannot be pickled."""
+    def submit(self, task: Task) -> None:
+        """Number and send a task; raises, and sends nothing, if it cannot be pickled."""
+        books = self.books
         with self._submitting:
-            if self.broken is not None:
-                raise self.broken
-            first = self._next
-            numbered = dict(zip(range(first, first + len(tasks)), tasks, strict=True))
-            self.tasks.update(numbered)
+            sequence = self._begin_sending(1)
+            books.tasks[sequence] = task
             try:
-                self.crew.send(first, tasks)
+                self.crew.send(sequence, task)
             except BaseException:
-                for sequence in numbered:
-                    del self.tasks[sequence]
+                books.tasks.pop(sequence, None)
                 raise
-            self._next = first + len(tasks)
+            books.following = sequence + 1
+            self._sending = 0
+
+    def submit_block(self, block: Block) -> None:
+        """Number and send a block of tasks; raises, and sends none, if one of them cannot be pickled."""
+        books = self.books
+        with self._submitting:
+            block.number(self._begin_sending(len(block.payloads)))
+            books.blocks.append(block)
+            try:
+                self.crew.send_block(block)
+            except BaseException:
+                books.blocks.remove(block)
+                raise
+            books.following = block.end
+            self._sending = 0
+
+    def _begin_sending(self, count: int) -> int:
+        """The number of the next task."""
+        if self.broken is not None:
+            raise self.broken
+        books = self.books
+        if (
+            self._sending
+        ):  # the last one was interrupted, and nobody knows what was sent; if it was, its answers are let pass
+            books.following = self.crew.position(books.following + self._sending)
+        self._sending = count
+        return books.following
 
     # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────────
     def wait(self, job: Job, timeout: float | None) -> bool:
         """Wait until the job is done, reading answers meanwhile; was it done in time?"""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        if timeout is not None:
+            return self._wait_until(job, time.monotonic() + timeout, timeout > 0)
         while not job.done:
-            left = SLICE if deadline is None else min(SLICE, deadline - time.monotonic())
-            if left <= 0 and timeout:
+            self.advance(job, SLICE)
+        return True
+
+    def _wait_until(self, job: Job, deadline: float, may_sleep: bool) -> bool:
+        self.advance(job, 0.0)
+        while may_sleep and not job.done:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 break
-            self.advance(job, max(0.0, left))
-            if timeout is not None and timeout <= 0:
-                break
+            self.advance(job, min(SLICE, left))
         return job.done
 
     def advance(self, job: Job | None, timeout: float) -> None:
         """Read answers for at most `timeout` seconds, as the leader; or let the leader do it and wait for news."""
-        if self._baton.acquire(blocking=False):
-            try:
-                if (job is None or not job.done) and not self.drain(timeout):
-                    self.crew.check(self)
-            finally:
-                self._baton.release()
-                self._tell_followers()
-        elif timeout > 0:
-            self._follow(job, timeout)
+        me = threading.get_ident()
+        leader = self._seat.get(0)
+        if leader is not None:
+            if leader[0] == me:  # in a callback; or interrupted in the very last step of an earlier turn
+                self._lead(job, timeout)
+                if me not in self._calling:
+                    self._seat.pop(0, None)
+            elif timeout > 0:
+                self._follow(job, timeout)
+            return
+        token = (me,)
+        try:
+            if self._seat.setdefault(0, token) is token:
+                self._lead(job, timeout)
+        except BaseException:
+            self._interrupted = True  # whatever it was: answers may have been read and not settled
+            raise
+        finally:
+            if self._seat.get(0) is token:
+                self._seat.pop(0, None)
+            self._tell_followers()
+
+    def _lead(self, job: Job | None, timeout: float) -> None:
+        if job is not None and job.done:
+            return
+        came = self.drain(timeout)
+        if not came or time.monotonic() - self._checked > SLICE:
+            self.check_workers()
+
+    def check_workers(self) -> None:
+        """Look for dead workers, and for tasks whose answers an interrupt swallowed. Only as the leader."""
+        self.crew.check(self)
+        if self._interrupted:
+            self._find_swallowed()
+        self._checked = time.monotonic()
+
+    def _find_swallowed(self) -> None:
+        with self._submitting:
+            if self.crew.all_answered() and not self.drain(0):
+                self.books.settle_all(_swallowed())
+            self._interrupted = bool(self.books)
 
     def _follow(self, job: Job | None, timeout: float) -> None:
         with self._news:
-            if job is not None and job.done:
-                return
-            self._followers += 1
+            self._followers += 1  # first: whoever settles the job looks at it afterwards
             try:
-                self._news.wait(timeout)
+                if job is None or not job.done:
+                    self._news.wait(timeout)
             finally:
                 self._followers -= 1
 
@@ -155,58 +213,73 @@ class Dispatcher:
             with self._news:
                 self._news.notify_all()
 
-    def drain(self, timeout: float) -> int:
-        """Settle the answers that there are, waiting up to `timeout` seconds for the first; how many. Only with the baton."""
-        answers = self.crew.receive(timeout)
-        for sequence, success, value in answers:
-            self.answer(sequence, success, value)
-        if answers:
-            self._tell_followers()
-        return len(answers)
+    def drain(self, timeout: float) -> bool:
+        """Settle the answers that there are, waiting up to `timeout` seconds for the first; were there any? Only as the leader."""
+        inbox = self._inbox
+        if not inbox:
+            self.crew.receive(inbox, timeout)
+        if not inbox:
+            return False
+        while inbox:
+            answers = inbox[0]  # settled again from the first after an interrupt: what is settled already is let pass
+            self._settle(answers)
+            if inbox and inbox[0] is answers:
+                inbox.pop(0)
+        self._tell_followers()
+        return True
 
-    def answer(self, sequence: int, success: bool, value: Any) -> None:
-        """An answer arrived; one for a task that is settled already is dropped."""
-        task = self.tasks.pop(sequence, None)
-        if task is not None:
-            task.state = advance_task(task.state, "answered")
-            task.job.settle(task.index, success, value)
+    def _settle(self, answers: Answers) -> None:
+        settle, opened = self.books.settle, self.crew.open
+        for sequence, answer, payload in answers:
+            if answer == 0:
+                settle(sequence, True, payload)
+                continue
+            outcome = opened(answer, payload, sequence)
+            if outcome is None:
+                self._checked = 0.0  # at once, but after these answers
+            else:
+                settle(sequence, *outcome)
 
     # ── what a crew reports of its dead ──────────────────────────────────────────────────────────────────────────────
     def lose(self, sequence: int, error: BaseException) -> None:
         """The worker that ran this task died."""
-        task = self.tasks.pop(sequence, None)
-        if task is not None:
-            task.state = advance_task(task.state, "lost")
-            task.job.settle(task.index, False, error)
+        self.books.settle(sequence, False, error)
 
     def give_again(self, sequence: int, error: BaseException) -> None:
         """The worker that had taken this task died before it began: give it out again, once."""
-        task = self.tasks.get(sequence)
+        task = self.books.reclaim(sequence)
         if task is None:
-            return
-        if advance_task(task.state, "orphaned") is TaskState.LOST:
             self.lose(sequence, error)
-            return
-        task.state = TaskState.RESUBMITTED
-        del self.tasks[sequence]
-        self.submit([task])
+        else:
+            self.submit(task)
 
-    def fail_all(self, make_error: Callable[[Task], BaseException]) -> None:
-        """End every task that is not answered with an error."""
-        while self.tasks:
-            try:
-                _sequence, task = self.tasks.popitem()
-            except KeyError:
-                break
-            task.job.settle(task.index, False, make_error(task))
+    def fail_all(self, error: BaseException) -> None:
+        """End every task that is not answered, and every input, with an error."""
+        for feed in self._feeds:
+            if not feed.ended:
+                feed.fail(error)
+        self.books.settle_all(error)
         self._tell_followers()
 
     def discard(self) -> None:
         """The pool was terminated: whoever waits, or asks later, is told."""
-        for feed in self._feeds:
-            if not feed.ended:
-                feed.fail(_discarded())
-        self.fail_all(lambda _task: _discarded())
+        self.fail_all(_discarded())
+
+    # ── callbacks ────────────────────────────────────────────────────────────────────────────────────────────────────
+    def call_back(self, callback: Callable[[Any], object], value: Any) -> None:
+        """Run a user's callback, which may use the pool."""
+        me = threading.get_ident()
+        nested = me in self._calling
+        self._calling.add(me)
+        try:
+            callback(value)
+        finally:
+            if not nested:
+                self._calling.discard(me)
+
+    def in_callback(self) -> bool:
+        """Is this thread in a callback of this pool?"""
+        return threading.get_ident() in self._calling
 
     # ── the helper thread: only while something must go on though nobody waits ────────────────────────────────────────
     def attend(self, job_needs_answers: bool = False) -> None:
@@ -221,7 +294,7 @@ class Dispatcher:
 
     def attend_lightly(self) -> None:
         """As `attend`, unless somebody does already."""
-        if self._attendant is None and self.tasks:
+        if self._attendant is None and self.books:
             self.attend()
 
     def attend_feed(self, feed: Feeding) -> None:
@@ -236,26 +309,37 @@ class Dispatcher:
         with self._attending:
             self._attended -= 1
 
+    def busy(self) -> bool:
+        """Is anything left to be done?"""
+        return bool(self.books) or self._attended > 0 or bool(self._feeds)
+
     def _attend(self) -> None:
         while True:
-            if self._feeds:
-                self._feed_all()
-            elif self._attended > 0:
-                self.advance(None, SLICE)
-            else:
-                self._stir.wait(SLICE)
-                self._stir.clear()
-                self.look_after()
+            try:
+                self._attend_once()
+            except BaseException as error:  # noqa: BLE001 - nobody waits here: those who wait are told
+                self.fail_all(error)
             with self._attending:
-                if not self.tasks and self._attended <= 0 and not self._feeds:
+                if not self.busy():
                     self._attendant = None
                     break
         if self.closing:
             self.crew.finish()
 
+    def _attend_once(self) -> None:
+        if self._feeds:
+            self._feed_all()
+        elif self._attended > 0:
+            self.advance(None, SLICE)
+        else:
+            self._stir.wait(SLICE)
+            self._stir.clear()
+            self.look_after()
+
     def _feed_all(self) -> None:
         moved = [feed.feed() for feed in self._feeds]
-        self._feeds = [feed for feed in self._feeds if not feed.ended]
+        with self._attending:
+            self._feeds = [feed for feed in self._feeds if not feed.ended]
         if not any(moved):
             self.advance(None, SLICE)
         else:
@@ -263,24 +347,26 @@ class Dispatcher:
 
     def look_after(self) -> None:
         """Look for dead workers, unless somebody reads answers at this moment (and so will look)."""
-        if self._baton.acquire(blocking=False):
-            try:
-                self.crew.check(self)
-            finally:
-                self._baton.release()
-                self._tell_followers()
+        token = (threading.get_ident(),)
+        try:
+            if self._seat.setdefault(0, token) is token:
+                self.check_workers()
+        finally:
+            if self._seat.get(0) is token:
+                self._seat.pop(0, None)
+            self._tell_followers()
 
     def close(self) -> None:
         """No more tasks: the workers may leave when all are answered."""
         self.closing = True
-        if self.tasks or self._attended > 0 or self._feeds:
+        if self.busy():
             self.attend()
         else:
             self.crew.finish()
 
     def wait_all(self) -> None:
         """Wait until every task is answered."""
-        while self.tasks or self._attended > 0 or self._feeds:
+        while self.busy():
             self.advance(None, SLICE)
 
 
@@ -288,4 +374,11 @@ def _discarded() -> ResultsDiscarded:
     return ResultsDiscarded(
         "the pool was terminated (or left its `with` block) before this task had a result: call close() and join() before, "
         "or get() the result inside the block"
+    )
+
+
+def _swallowed() -> ResultsDiscarded:
+    return ResultsDiscarded(
+        "the result of this task came while the thread that read it was interrupted (Ctrl-C, or an exception in a signal handler), "
+        "and was lost: run the task again if it may run twice"
     )

@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["MaybeEncodingError", "RemoteTraceback", "pack_failure", "pack_value", "unpack_failure"]
+__all__ = ["MaybeEncodingError", "RemoteTraceback", "open_value", "pack_failure", "pack_value", "unpack_failure"]
 
 
 class MaybeEncodingError(Exception):
@@ -63,6 +63,8 @@ def pack_value(value: Any) -> tuple[bool, bytes]:
     """(True, the value pickled), or (False, a packed failure that says why it cannot be)."""
     try:
         return True, bytes(ForkingPickler.dumps(value))
+    except MemoryError:
+        raise  # there may be room for less
     except Exception as error:  # noqa: BLE001 - whatever pickling raises goes to the one who waits for the value
         return False, pack_failure(MaybeEncodingError(error, value))
 
@@ -75,9 +77,19 @@ def pack_failure(error: BaseException) -> bytes:
     try:
         packed = bytes(ForkingPickler.dumps((error, text)))
         pickle.loads(packed)
-    except Exception as why:  # noqa: BLE001 - told to the one who waits
+    except BaseException as why:  # noqa: BLE001 - told to the one who waits
         packed = bytes(ForkingPickler.dumps((MaybeEncodingError(why, error), text)))
     return packed
+
+
+def open_value(packed: bytes) -> tuple[bool, Any]:
+    """(True, the value), or (False, why it cannot be rebuilt here)."""
+    try:
+        return True, ForkingPickler.loads(packed)
+    except KeyboardInterrupt:
+        raise  # of this process: the answer is opened again later
+    except BaseException as error:  # noqa: BLE001 - told to the one who waits for this result
+        return False, error
 
 
 def unpack_failure(packed: bytes) -> BaseException:
@@ -85,7 +97,9 @@ def unpack_failure(packed: bytes) -> BaseException:
     error: BaseException
     try:
         error, text = pickle.loads(packed)
-    except Exception as why:  # noqa: BLE001 - it could be rebuilt there, but not here
+    except KeyboardInterrupt:
+        raise  # of this process: the answer is opened again later
+    except BaseException as why:  # noqa: BLE001 - it could be rebuilt there, but not here
         return MaybeEncodingError(why, f"an exception of {len(packed)} bytes")
     error.__cause__ = RemoteTraceback(f'\n"""\n{text}"""')
     return error

@@ -11,11 +11,12 @@ from __future__ import annotations
 import itertools
 import threading
 
-from procession._pools.dispatch import Task
+from procession._pools.books import Block, Task
+from procession._pools.jobs import Call
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from typing import Any
 
     from procession._pools.dispatch import Dispatcher
@@ -35,19 +36,20 @@ class Feed:
         dispatcher: Dispatcher,
         results: IMapIterator[Any],
         iterable: Iterable[Any],
-        make: Callable[[int, tuple[Any, ...]], Task],
+        func: Any,
         chunksize: int,
         buffersize: int | None,
     ) -> None:
         self._dispatcher = dispatcher
         self._results = results
         self._source = iter(iterable)
-        self._make = make
+        self._func = func  # what the crew's `prepare` made of the function
         self._chunksize = chunksize
         self._buffersize = buffersize
         self._submitted = 0
         self._handed_out = 0
-        self._lock = threading.Lock()  # the reader and the helper thread may both feed
+        self._lock = threading.RLock()  # the reader and the helper thread may both feed
+        self._taking = False
         self.ended = False
 
     def more_wanted(self) -> int:
@@ -56,13 +58,19 @@ class Feed:
             return 0
         if self._buffersize is not None:
             return self._buffersize - (self._submitted - self._handed_out // self._chunksize)
-        return min(AT_ONCE, AHEAD - self._results.unanswered(self._submitted))
+        room = AHEAD - self._results.unanswered(self._submitted)
+        return AT_ONCE if room >= AT_ONCE else 0
 
     def handed_out(self) -> None:
         """The reader took one item: submit what the buffer has room for."""
         with self._lock:
             self._handed_out += 1
             self._feed_locked()
+
+    def feed_from_callback(self) -> None:
+        """The reader waits in a callback, so in the thread that would have fed otherwise."""
+        if self._dispatcher.in_callback():
+            self.feed()
 
     def feed(self) -> bool:
         """Submit what is wanted; did anything happen?"""
@@ -71,44 +79,56 @@ class Feed:
 
     def _feed_locked(self) -> bool:
         wanted = self.more_wanted()
-        if wanted <= 0:
+        if wanted <= 0 or self._taking:
             return False
-        tasks: list[Task] = []
+        chunks: list[tuple[Any, ...]] = []
         error: BaseException | None = None
+        self._taking = True  # an input that reads the results would come back to here
         try:
-            while len(tasks) < wanted and not self.ended:
+            while len(chunks) < wanted and not self.ended:
                 chunk = tuple(itertools.islice(self._source, self._chunksize))
                 if chunk:
-                    tasks.append(self._make(self._submitted + len(tasks), chunk))
+                    chunks.append(chunk)
                 else:
                     self.ended = True
-        except Exception as raised:  # noqa: BLE001 - it comes out of the iterator, in its place
+        except BaseException as raised:  # noqa: BLE001 - it comes out of the iterator, in its place
             error = raised
-        self._submit(tasks)
+        finally:
+            self._taking = False
+        self._submit(chunks)
         if error is not None:
             self.fail(error)
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise error  # Ctrl-C: at once, too
         elif self.ended:
             self._results.set_length(self._submitted)
         return True
 
-    def _submit(self, tasks: list[Task]) -> None:
-        try:
-            if tasks:
-                self._dispatcher.submit(tasks)
-        except Exception:  # noqa: BLE001 - one of them cannot be pickled: find out which, the others go
-            for task in tasks:
-                self._submit_alone(task)
-        self._submitted += len(tasks)
+    def _submit(self, chunks: list[tuple[Any, ...]]) -> None:
+        first = self._submitted
+        self._submitted += len(chunks)
+        if len(chunks) > 1:
+            try:
+                self._dispatcher.submit_block(Block(self._results, first, Call.MAP, self._func, chunks))
+            except Exception:  # noqa: BLE001 - one of them cannot be pickled: find out which; the others go
+                self._submit_each(first, chunks)
+        else:
+            self._submit_each(first, chunks)
+
+    def _submit_each(self, first: int, chunks: list[tuple[Any, ...]]) -> None:
+        for index, chunk in enumerate(chunks, first):
+            self._submit_alone(Task(self._results, index, Call.MAP, self._func, chunk))
 
     def _submit_alone(self, task: Task) -> None:
         try:
-            self._dispatcher.submit([task])
+            self._dispatcher.submit(task)
         except Exception as error:  # noqa: BLE001 - it comes out of the iterator, in its place
             task.job.settle(task.index, False, error)
 
     def fail(self, error: BaseException) -> None:
         """End the input with an error."""
         self.ended = True
-        self._results.settle(self._submitted, False, error)
+        place = self._submitted
         self._submitted += 1
+        self._results.settle(place, False, error)
         self._results.set_length(self._submitted)

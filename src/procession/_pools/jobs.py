@@ -89,4 +89,5 @@ class Answer:
     VALUE = 0  # payload: the value
     PICKLED = 1  # payload: the value, pickled
     ERROR = 2  # payload: (exception, traceback as text), pickled
-    NO_START = 3  # payload as for ERROR: the initializer failed; the sequence is 0
+    NO_START = 3  # payload as for ERROR: the initializer failed; in place of the sequence, the worker's process id
+    LEAVING = 4  # the worker has done its tasks, and leaves; in place of the sequence, its process id

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import warnings
 
 from procession._os.cpus import usable_cpus
+from procession._pools.books import Block, Task
 from procession._pools.crew import ProcessCrew
-from procession._pools.dispatch import Dispatcher, Task
+from procession._pools.dispatch import Dispatcher
 from procession._pools.feeding import Feed
 from procession._pools.jobs import Call, PoolState, advance_pool
 from procession._pools.results import AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
@@ -48,6 +50,7 @@ class Pool:
         maxtasksperchild: int | None = None,
         context: Any = None,
     ) -> None:
+        self._pid = os.getpid()
         self._state = PoolState.TERMINATE  # until all is there: __del__ must not warn of a pool that never was
         processes = usable_cpus() if processes is None else processes
         if processes < 1:
@@ -111,7 +114,7 @@ class Pool:
         if result.has_callbacks:
             dispatcher.attend(job_needs_answers=True)
         try:
-            dispatcher.submit([task])
+            dispatcher.submit(task)
         except BaseException:
             if result.has_callbacks:
                 dispatcher.unattend()
@@ -174,7 +177,7 @@ class Pool:
         if chunks:
             try:
                 ref = self._crew.prepare(func)
-                dispatcher.submit([Task(result, index, call, ref, chunk) for index, chunk in enumerate(chunks)])
+                dispatcher.submit_block(Block(result, 0, call, ref, chunks))
             except BaseException:
                 if result.has_callbacks:
                     dispatcher.unattend()
@@ -218,11 +221,12 @@ class Pool:
             self._dispatcher,
             results,
             iterable,
-            lambda index, chunk: Task(results, index, Call.MAP, ref, chunk),
+            ref,
             chunksize,
             buffersize,
         )
         if buffersize is None:
+            results.set_feed(None, feed.feed_from_callback)
             self._dispatcher.attend_feed(feed)
         else:
             results.set_feed(feed.handed_out)
@@ -246,12 +250,18 @@ class Pool:
         """Wait for the workers to leave. ValueError before `close()` or `terminate()`."""
         if self._state is PoolState.RUN:
             raise ValueError("Pool is still running")
+        if self._dispatcher.in_callback():
+            raise RuntimeError("join() in a callback of the pool would wait for this callback: call it elsewhere")
         if self._state is PoolState.CLOSE:
             self._dispatcher.wait_all()
             self._crew.finish()
         self._crew.join()
 
     def _check_running(self) -> None:
+        if self._pid != os.getpid():
+            raise RuntimeError(
+                f"this pool belongs to process {self._pid}, and cannot be used in process {os.getpid()}: make one here"
+            )
         if self._state is not PoolState.RUN:
             raise ValueError("Pool not running")
 
@@ -263,7 +273,7 @@ class Pool:
         self.terminate()
 
     def __del__(self) -> None:
-        if self._state is PoolState.RUN:
+        if self._state is PoolState.RUN and self._pid == os.getpid():
             warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self, stacklevel=2)
 
     def __reduce__(self) -> Any:
@@ -281,7 +291,7 @@ class Pool:
 
     @property
     def _cache(self) -> dict[int, Any]:
-        return self._dispatcher.tasks
+        return self._dispatcher.books.tasks
 
     def _repopulate_pool(self) -> None:
         self._dispatcher.look_after()

@@ -7,6 +7,7 @@ Not here: where answers come from (`dispatch.py`).
 from __future__ import annotations
 
 import collections
+import itertools
 import sys
 import threading
 import time
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult"]
 
 T = TypeVar("T")
-
-
-def _call_back(callback: Callable[[Any], object], value: Any) -> None:
-    """Run a user's callback; what it raises goes where errors of threads go, and harms nobody else."""
-    try:
-        callback(value)
-    except Exception:  # noqa: BLE001 - reported through threading.excepthook
-        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 class AsyncResult(Generic[T]):
@@ -48,6 +41,7 @@ class AsyncResult(Generic[T]):
         self._dispatcher = dispatcher
         self._callback = callback
         self._error_callback = error_callback
+        self._attended = callback is not None or error_callback is not None
         self._success = True
         self._value: Any = None
         self._pool = pool  # keeps the pool alive until there is a result
@@ -55,22 +49,36 @@ class AsyncResult(Generic[T]):
     @property
     def has_callbacks(self) -> bool:
         """Must answers be read though nobody waits?"""
-        return self._callback is not None or self._error_callback is not None
+        return self._attended
 
     def settle(self, index: int, success: bool, value: Any) -> None:
         """The answer to the call."""
-        self._success, self._value = success, value
-        self._conclude()
+        if not self.done:
+            self._success, self._value = success, value
 
-    def _conclude(self) -> None:
-        callback = self._callback if self._success else self._error_callback
-        attended = self.has_callbacks
-        if callback is not None:
-            _call_back(callback, self._value)
+    def conclude(self) -> None:
+        """The call has ended."""
+        if self._attended:
+            self._run_callback()
         self.done = True
-        self._callback = self._error_callback = self._pool = None
-        if attended:
-            self._dispatcher.unattend()
+        self._pool = None
+
+    def _run_callback(self) -> None:
+        """Run the user's callback, once; what it raises goes where errors of threads go, and harms nobody else."""
+        callback = self._callback if self._success else self._error_callback
+        self._callback = self._error_callback = None
+        try:
+            if callback is not None:
+                self._dispatcher.call_back(callback, self._value)
+        except BaseException as error:
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
+        finally:
+            self.done = True
+            if self._attended:
+                self._attended = False
+                self._dispatcher.unattend()
 
     def ready(self) -> bool:
         """Has the call ended?"""
@@ -114,11 +122,9 @@ class MapResult(AsyncResult[list[T]]):
         pool: object = None,
     ) -> None:
         super().__init__(dispatcher, function, callback, error_callback, pool)
-        self._chunks: list[list[T]] = [[]] * chunk_count
-        self._left = chunk_count
+        self._chunks: list[Any] = [()] * chunk_count
         if chunk_count == 0:
-            self._value = []
-            self._finish_map()
+            self.conclude()
 
     def settle(self, index: int, success: bool, value: Any) -> None:
         """One chunk was answered."""
@@ -126,72 +132,87 @@ class MapResult(AsyncResult[list[T]]):
             self._chunks[index] = value
         elif self._success:
             self._success, self._value = False, value
-        self._left -= 1
-        if self._left == 0:
-            self._finish_map()
 
-    def _finish_map(self) -> None:
+    def conclude(self) -> None:
+        """All chunks were answered."""
+        if self.done:
+            return
         if self._success:
-            self._value = [item for chunk in self._chunks for item in chunk]
+            self._value = list(itertools.chain.from_iterable(self._chunks))
         self._chunks = []
-        self._conclude()
+        super().conclude()
 
 
 class IMapIterator(Generic[T]):
     """The results of `imap`, in the order of the items; `next(timeout=None)` raises `TimeoutError` when time runs out."""
 
     def __init__(self, dispatcher: Dispatcher, function: Callable[..., Any], pool: object = None) -> None:
-        self.done: bool = False  # an answer is there that has not been handed out
         self.function = function
         self._dispatcher = dispatcher
         self._pool = pool
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._items: collections.deque[tuple[bool, Any]] = collections.deque()
         self._early: dict[int, tuple[bool, Any]] = {}
         self._index = 0  # the next chunk to hand out
         self._length: int | None = None  # chunks; None while the input is not at its end
-        self._settled = 0
+        self._settled: int = 0  # chunks
         self._feed: Callable[[], None] | None = None
+        self._pull: Callable[[], None] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Is there an answer that has not been handed out, or none left to come?"""
+        return bool(self._items) or self._ended()
+
+    def _ended(self) -> bool:
+        return self._length is not None and self._settled >= self._length
 
     # ── filled by the dispatcher and the feeder ──────────────────────────────────────────────────────────────────────
     def settle(self, index: int, success: bool, value: Any) -> None:
         """One chunk was answered."""
         with self._lock:
-            self._settled += 1
             self._accept(index, success, value)
-            self._refresh()
+            self._settled += 1
+            if self._ended():
+                self._pool = None
+
+    def conclude(self) -> None:
+        """A block of tasks is answered: there is nothing to do."""
 
     def _accept(self, index: int, success: bool, value: Any) -> None:
-        self._early[index] = (success, value)
-        while self._index in self._early:
-            self._hand_out(*self._early.pop(self._index))
+        early = self._early
+        if index != self._index:
+            early[index] = (success, value)
+            return
+        self._hand_out(success, value)
+        self._index += 1
+        while early and self._index in early:
+            self._hand_out(*early.pop(self._index))
             self._index += 1
 
     def _hand_out(self, success: bool, value: Any) -> None:
-        if success:
-            self._items.extend((True, item) for item in value)
-        else:
+        if not success:
             self._items.append((False, value))
+        elif len(value) == 1:
+            self._items.append((True, value[0]))
+        else:
+            self._items.extend([(True, item) for item in value])
 
     def set_length(self, chunks: int) -> None:
         """The input ended after so many chunks."""
         with self._lock:
             self._length = chunks
-            self._refresh()
+            if self._ended():
+                self._pool = None
 
     def unanswered(self, submitted: int) -> int:
         """Of so many submitted chunks, how many have no answer yet."""
         return submitted - self._settled
 
-    def set_feed(self, feed: Callable[[], None] | None) -> None:
-        """What to call when an item was handed out, so that more of the input is submitted (`buffersize`)."""
+    def set_feed(self, feed: Callable[[], None] | None, pull: Callable[[], None] | None = None) -> None:
+        """What to call when an item was handed out, so that more of the input is submitted (`buffersize`), and before waiting."""
         self._feed = feed
-
-    def _refresh(self) -> None:
-        ended = self._length is not None and self._settled >= self._length
-        self.done = bool(self._items) or ended
-        if ended:
-            self._pool = None
+        self._pull = pull
 
     # ── read by the user ─────────────────────────────────────────────────────────────────────────────────────────────
     def __iter__(self) -> IMapIterator[T]:
@@ -200,17 +221,19 @@ class IMapIterator(Generic[T]):
     def next(self, timeout: float | None = None) -> T:
         """The next result; raises what its call raised, StopIteration at the end, `TimeoutError` after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            with self._lock:
-                if self._items:
-                    success, value = self._items.popleft()
-                    self._refresh()
-                    break
-                if self.done:
-                    raise StopIteration
+        items = self._items
+        while not items:
+            if self._ended() and not items:  # in this order: what ends it may be the last item
+                raise StopIteration
+            if self._pull is not None:
+                self._pull()
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._dispatcher.wait(self, left):
                 raise ProcessTimeoutError(f"no result after {timeout} s")
+        try:
+            success, value = items.popleft()
+        except IndexError:  # another thread was faster
+            return self.next(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if self._feed is not None:
             self._feed()
         if success:
@@ -218,8 +241,7 @@ class IMapIterator(Generic[T]):
             return result
         raise value
 
-    def __next__(self) -> T:
-        return self.next()
+    __next__ = next
 
 
 class IMapUnorderedIterator(IMapIterator[T]):

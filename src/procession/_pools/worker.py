@@ -1,21 +1,25 @@
-"""What a worker process does: take tasks, run them, answer.
+"""A worker of a process pool: take tasks, run them, answer.
 
 Promises: what it has taken stands in the claims table before it is taken, and what it runs before it runs, so that its death at any
 instruction harms only the task that it ran. An exception of a task, an argument that cannot be rebuilt, a result that cannot be pickled are
 answers like any other. It takes several tasks at once only while tasks are short and plenty wait.
-Not here: what becomes of a dead worker's tasks (`dispatch.py`).
+Not here: what becomes of a dead worker's tasks (`crew.py`).
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 
 from procession import _native
 from procession._channels.pickling import ForkingPickler
+from procession._os.faults import report_crashes_to
 from procession._pools.failures import pack_failure, pack_value
 from procession._pools.functions import FunctionTable
 from procession._pools.jobs import Answer, Call
 from procession._primitives.sharing import Shared
+from procession._runtime import state
 from procession.errors import ShutDown
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
@@ -23,9 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["RUNNING", "Claims", "Ring", "work"]
+__all__ = ["READY", "RUNNING", "Claims", "Ring", "Stacks", "work"]
 
 RUNNING = 2  # the word of a row that holds 1 + the sequence of the task that is running; words 0 and 1 are the claim
+READY = 3  # the word of a row that is 1 when the initializer has returned
 BATCH = 16  # tasks taken at once, at most: past that the gain is under 5 %
 SHORT_TASK = 200e-6  # seconds: a longer task is taken alone, so that no other waits behind it
 
@@ -38,10 +43,35 @@ class Claims(Shared, _native.Table):
     """Who has taken what: a row for each worker."""
 
 
+class Stacks:
+    """Where a worker writes its stack when it crashes: the descriptor of the pool's stack file (-1: nowhere) and a row in it."""
+
+    def __init__(self, fd: Any, row: int, sent: bool = False) -> None:
+        self._fd = fd  # a number, or what arrives of one
+        self._row = row
+        self._sent = sent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        popen = state.spawning.popen
+        if self._fd < 0 or popen is None:
+            return Stacks, (-1, self._row, False)
+        passed = popen.duplicate_for_child(self._fd)
+        wrap = getattr(popen, "DupFd", None)  # a start method that renumbers descriptors brings its own
+        return Stacks, (passed if wrap is None else wrap(passed), self._row, True)
+
+    def use(self) -> None:
+        """From now on, write this process's stack there at a fatal signal."""
+        fd = self._fd if isinstance(self._fd, int) else self._fd.detach()
+        if fd >= 0:
+            report_crashes_to(fd, self._row)
+            if self._sent:
+                os.close(fd)  # what was inherited belongs to the pool's copy in this process
+
+
 if TYPE_CHECKING:
     WorkerEnds = tuple[
-        Ring, Ring, Claims, int, int
-    ]  # tasks, results, claims, its row there, how many workers there are
+        Ring, Ring, Claims, int, int, Stacks
+    ]  # tasks, results, claims, its row there, how many workers there are, where its stack goes
 
 
 def work(
@@ -51,40 +81,56 @@ def work(
     maxtasks: int | None = None,
 ) -> None:
     """The main function of a worker process: returns when the pool is closed, or after `maxtasks` tasks."""
+    _tasks, results, claims, row, _size, stacks = ends
     try:
-        if initializer is not None:
-            initializer(*initargs)
-    except Exception as error:  # noqa: BLE001 - the pool tells everybody who waits
-        ends[1].put_plain((0, Answer.NO_START, pack_failure(error)))
-        return
-    try:
-        _Worker(ends).run(maxtasks)
+        stacks.use()
+        _reseed()
+        try:
+            if initializer is not None:
+                initializer(*initargs)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - see below
+            results.put_plain((os.getpid(), Answer.NO_START, pack_failure(error)))  # the pool tells everybody who waits
+            return
+        claims.store(row, READY, 1)
+        if not _Worker(ends).run(maxtasks):
+            results.put_plain((os.getpid(), Answer.LEAVING, None))
     except KeyboardInterrupt:
         return  # the terminal interrupts the whole group: the pool's owner says so, once
+
+
+def _reseed() -> None:
+    """Give numpy's global generator a seed of its own, if it is there: forked workers would all draw the same numbers.
+
+    The standard library's `random` does so by itself. Whoever wants fixed seeds sets them in the initializer.
+    """
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
 
 
 class _Worker:
     """One worker's loop and what it remembers between tasks."""
 
     def __init__(self, ends: WorkerEnds) -> None:
-        self._tasks, self._results, self._claims, self._row, self._crew_size = ends
+        self._tasks, self._results, self._claims, self._row, self._crew_size, _stacks = ends
         self._functions = FunctionTable()
         self._task_time = 1.0  # mean seconds a task; at first unknown: take one at a time
 
-    def run(self, maxtasks: int | None) -> None:
-        """Tasks until the queue is shut down and empty, or `maxtasks` are done."""
+    def run(self, maxtasks: int | None) -> bool:
+        """Tasks until the queue is shut down and empty (True), or `maxtasks` are done (False)."""
         left = maxtasks
         while left is None or left > 0:
             try:
                 batch = self._tasks.get_claimed(self._claims, self._row, self._width(left))
             except ShutDown:
-                return
+                return True
             begun = time.perf_counter()
             for sequence, message in batch:
                 self._perform(sequence, message)
             spent = (time.perf_counter() - begun) / len(batch)
             self._task_time += (spent - self._task_time) / 4
             left = None if left is None else left - len(batch)
+        return False
 
     def _width(self, left: int | None) -> int:
         if self._task_time > SHORT_TASK:
@@ -100,15 +146,24 @@ class _Worker:
         except SystemExit:
             raise  # the task ends its worker, as it asked; the pool reports it
         except BaseException as error:
-            self._results.put_plain((sequence, Answer.ERROR, pack_failure(error)))
+            self._fail(sequence, error)
             if isinstance(error, KeyboardInterrupt):
                 raise
         else:
+            self._answer(sequence, value)
+        claims.finish(row, 1)
+        claims.store(row, RUNNING, 0)
+
+    def _answer(self, sequence: int, value: Any) -> None:
+        try:
             if not self._results.put_plain((sequence, 0, value)):
                 packed, payload = pack_value(value)
                 self._results.put_plain((sequence, Answer.PICKLED if packed else Answer.ERROR, payload))
-        claims.finish(row, 1)
-        claims.store(row, RUNNING, 0)
+        except MemoryError as error:
+            self._fail(sequence, error)
+
+    def _fail(self, sequence: int, error: BaseException) -> None:
+        self._results.put_plain((sequence, Answer.ERROR, pack_failure(error)))
 
     def _call(self, message: Any) -> Any:
         if isinstance(message, _native.Undecodable):

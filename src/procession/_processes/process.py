@@ -68,6 +68,7 @@ class BaseProcess:
 
     _lifecycle: Lifecycle | None = None  # set by __init__
     _popen: Child | None = None
+    _may_have_children = False  # though daemonic: a pool's worker
     _start_method: ClassVar[str | None] = None
 
     def __init__(  # noqa: PLR0913 - the documented signature
@@ -114,7 +115,7 @@ class BaseProcess:
         following = self._after("start")
         if self._parent_pid != os.getpid():
             raise AssertionError("can only start a process object created by current process: make a new one here")
-        if state.current._config.get("daemon"):
+        if state.current._config.get("daemon") and not state.current._may_have_children:
             raise AssertionError(
                 "daemonic processes are not allowed to have children, which would be orphans when it is terminated: "
                 "start them from a process that is not daemonic"

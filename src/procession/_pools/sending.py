@@ -1,0 +1,43 @@
+"""Tasks on their way to the workers: messages (call, function's offset, its generation, payload).
+
+Promises: a payload that the codec cannot write is pickled by itself, and unpickled by the worker only when the task is noted as running:
+so one that kills its worker while it is rebuilt harms no other. A block is sent as a whole, or an error is raised and nothing is sent.
+Not here: numbers (`books.py`).
+"""
+
+from __future__ import annotations
+
+from procession import _native
+from procession._channels.pickling import ForkingPickler
+from procession._pools.jobs import Call
+
+TYPE_CHECKING = False  # importing typing costs every child 3 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    from procession._pools.books import Block, Task
+    from procession._pools.worker import Ring
+
+__all__ = ["put_block", "put_task"]
+
+
+def put_task(tasks: Ring, task: Task) -> None:
+    """Put one task; raises what pickling raises."""
+    offset, generation = task.func.place
+    if not tasks.put_plain((task.call, offset, generation, task.payload)):
+        tasks.put_plain(_pickled(task.call, offset, generation, task.payload))
+
+
+def put_block(tasks: Ring, block: Block) -> None:
+    """Put the tasks of a block; raises what pickling raises."""
+    call, (offset, generation) = block.call, block.func.place
+    encodes = _native.encodes
+    messages: list[Any] = []
+    for payload in block.payloads:
+        message = (call, offset, generation, payload)
+        messages.append(message if encodes(payload) else _pickled(*message))
+    tasks.put_many(messages)
+
+
+def _pickled(call: int, offset: int, generation: int, payload: Any) -> tuple[int, int, int, bytes]:
+    return call | Call.PICKLED, offset, generation, bytes(ForkingPickler.dumps(payload))
