@@ -154,6 +154,7 @@ class BaseManager:
         server = cls._Server(registry, address, authkey, serializer)
         owner = parent_process()
         server.watched = None if owner is None else owner.sentinel
+        info("manager serving at %r", server.address)  # before the owner goes on: its log is in this order
         sender.send(server.address)
         sender.close()
         current_process().authkey = authkey

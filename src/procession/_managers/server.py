@@ -96,7 +96,6 @@ class Server:
             reactor.watch(self.watched, self.stop_event.set)
         waiting = threading.Thread(target=reactor.run, name="procession-reactor", daemon=True)
         waiting.start()
-        info("manager serving at %r", self.address)
         try:
             self.stop_event.wait()
         except (KeyboardInterrupt, SystemExit):
