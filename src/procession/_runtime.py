@@ -22,6 +22,7 @@ __all__ = [
     "Lifeline",
     "MainModule",
     "Runtime",
+    "Serving",
     "Spawning",
     "register_after_fork",
     "run_after_forkers",
@@ -38,6 +39,12 @@ class Spawning(threading.local):
     arena: int | None = (
         None  # by others: the descriptor under which that child inherits the arena; None: it does not yet
     )
+
+
+class Serving(threading.local):
+    """For whom this thread works, if it is one of a manager's server."""
+
+    owner: Any = None  # who owns the locks that it takes: a client's process and thread
 
 
 class MainModule:
@@ -70,6 +77,7 @@ class Runtime:
         self.dangling: weakref.WeakSet[Any] = weakref.WeakSet()  # every Process object alive
         self.process_counter = itertools.count(1)
         self.spawning = Spawning()
+        self.serving = Serving()
         self.default_context: Any = None  # the DefaultContext; set by _context
         self.late: dict[str, Any] = {}  # what _context has loaded at its first use
         self.start_method: str | None = None  # what set_start_method() chose

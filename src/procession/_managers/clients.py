@@ -27,13 +27,16 @@ HEADER = struct.Struct("!i")
 class ServedClient:
     """A connection of a client that has proved that it knows the key."""
 
-    __slots__ = ("channel", "connection", "holder", "is_bound", "is_ours", "lent", "name")
+    __slots__ = ("channel", "connection", "holder", "is_bound", "is_ours", "lent", "name", "owner")
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.name = "procession-manager-client"
         self.channel: Any = None  # the channel that it has opened, until it is served
-        self.holder = ""  # whose references go when this connection ends
+        self.holder: tuple[str, str, int] | None = (
+            None  # whose references go when this connection ends, its name and process id
+        )
+        self.owner = (f"connection {id(self)}", "")  # as which it owns locks: a process and a thread of it
         self.lent: dict[str, int] = {}  # references that went with answers: object -> how many
         self.is_ours = False  # does it understand what only this package says?
         self.is_bound = False  # has it used an object that a thread may own?

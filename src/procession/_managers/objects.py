@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 
-from procession._managers import sync_types
+from procession._managers import sync_locks, sync_types
 from procession._managers.registry import public_methods
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
@@ -33,9 +33,11 @@ STEADY = frozenset(
     {
         dict, list, set, frozenset, array.array, queue.Queue, threading.Event, threading.Barrier, threading.Semaphore,
         threading.BoundedSemaphore, type(threading.Lock()), type(iter({})), type(iter([])), type(iter(())), type(iter(set())),
+        sync_locks.Lock, sync_locks.RLock, sync_locks.Condition,
         sync_types.Value, sync_types.Queue, sync_types.Semaphore, sync_types.BoundedSemaphore,
     }
 )  # fmt: skip
+LOCKS = (sync_locks.Lock, sync_locks.Condition)  # what has an owner
 
 
 class Referent:
@@ -162,15 +164,18 @@ class ObjectTable:
                     self._forget(ident, referent)
                     gone.append(referent)  # until outside the mutex, as above
 
-    def hold(self, holder: str) -> None:
+    def hold(self, holder: str, name: str, pid: int) -> None:
         """Remember from now on which references this process holds."""
         with self.mutex:
             self._holders[holder] = {}
 
-    def release_all(self, holder: str) -> None:
-        """The process is gone, and its proxies."""
+    def release_all(self, holder: str, name: str, pid: int) -> None:
+        """The process is gone, and its proxies; who wants its locks is told."""
         with self.mutex:
             held = self._holders.pop(holder, {})
+            locks = [one.obj for one in self.referents.values() if isinstance(one.obj, LOCKS)]
+        for lock in locks:
+            lock.orphan(holder, name, pid)
         self.release(held)
 
     def release(self, held: dict[str, int]) -> None:

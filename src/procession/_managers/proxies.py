@@ -49,7 +49,7 @@ class IteratorProxy(BaseProxy):
 class AcquirerProxy(BaseProxy):
     """A lock or a semaphore."""
 
-    _exposed_: Any = ("acquire", "release", "locked")
+    _exposed_: Any = ("acquire", "release", "locked", "recover")
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> Any:
         """Take it; was it taken?"""
@@ -63,6 +63,10 @@ class AcquirerProxy(BaseProxy):
         """Can it not be taken right now?"""
         return self._callmethod("locked")
 
+    def recover(self) -> Any:
+        """If a lock's owner has died: free it. Was that so?"""
+        return self._callmethod("recover")
+
     def __enter__(self) -> Any:
         return self._callmethod("acquire")
 
@@ -73,7 +77,7 @@ class AcquirerProxy(BaseProxy):
 class ConditionProxy(AcquirerProxy):
     """A condition."""
 
-    _exposed_: Any = ("acquire", "release", "wait", "notify", "notify_all", "locked")
+    _exposed_: Any = ("acquire", "release", "wait", "notify", "notify_all", "locked", "recover")
 
     def wait(self, timeout: float | None = None) -> Any:
         """Wait for a notification; did it come in time?"""

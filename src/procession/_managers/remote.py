@@ -91,7 +91,7 @@ class RemoteServer:
     def incref(self, ident: str, was_received: bool = False) -> None:
         """Hold a reference to an object, until `decref` or until this process ends."""
         if self.session().is_ours:
-            self.request("incref", (ident, self._hold(), was_received))
+            self.request("incref", (ident, self.hold(), was_received))
         else:
             self._request_separately("incref", (ident,))
 
@@ -113,13 +113,13 @@ class RemoteServer:
         except (OSError, EOFError, ProcessError):
             return
 
-    def _hold(self) -> str:
+    def hold(self) -> str:
         """The name under which this process holds references: the server lets go of them when a connection ends."""
         with self._life_lock:
             if self._life is None:
                 life, holder = self.connect(), os.urandom(8).hex()
                 try:
-                    dispatch(life, None, "#hold", (holder,))
+                    dispatch(life, None, "#hold", (holder, current_process().name, os.getpid()))
                 except BaseException:
                     life.close()
                     raise

@@ -46,7 +46,7 @@ from procession._managers.threads import ServerThreads
 from procession._os import creation
 from procession._processes.logs import info
 from procession._runtime import state
-from procession.errors import ShutDown
+from procession.errors import OwnerDied, ShutDown
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class Server:
     def _serve(self, client: ServedClient) -> None:
         """Serve a client until it says nothing, or is gone."""
         is_here = True
+        state.serving.owner = client.owner
         try:
             while is_here and not self.stop_event.is_set():
                 is_here = self._serve_once(client)
@@ -128,8 +129,8 @@ class Server:
         """Close the client's connection; nobody holds the references that depended on it any more."""
         client.connection.close()
         self.objects.release(client.lent)
-        if client.holder:
-            self.objects.release_all(client.holder)
+        if client.holder is not None:
+            self.objects.release_all(*client.holder)
 
     def _serve_once(self, client: ServedClient) -> bool:
         """Answer the client's next request. False: it says nothing, and this thread is needed elsewhere."""
@@ -249,8 +250,12 @@ class Server:
             client.channel = Channel(*args)
             return True
         elif request == "#hold":
-            (client.holder,) = args
-            self.objects.hold(client.holder)
+            client.holder = tuple(args)
+            self.objects.hold(*client.holder)
+            return True
+        elif request == "#of":
+            client.is_ours = True
+            client.owner = state.serving.owner = tuple(args)
             return True
         if request not in self.public:
             raise ValueError(f"{request!r} is no request to a manager")
@@ -334,6 +339,7 @@ ORDINARY = (
     queue.Empty,
     queue.Full,
     ShutDown,
+    OwnerDied,
 )  # what programs catch all the time: nobody looks for where they come from
 
 

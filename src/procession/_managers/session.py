@@ -65,13 +65,15 @@ class Session:
             connection = self._remote.connect()
             try:
                 greeting = dispatch(connection, None, "accept_connection", (own_name(),))
+                self._remote.greeted(greeting)
+                self.is_ours = isinstance(greeting, str) and greeting.startswith(GREETING)
+                if self.is_ours:
+                    dispatch(connection, None, "#of", (self._remote.hold(), str(threading.get_ident())))
             except BaseException:
                 connection.close()
                 raise
         except (OSError, EOFError) as error:
             raise self._remote.died() from error
-        self._remote.greeted(greeting)
-        self.is_ours = isinstance(greeting, str) and greeting.startswith(GREETING)
         self._may_have_channel = self.is_ours and isinstance(connection, Connection) and is_this_arena(greeting)
         self._connection = connection
 

@@ -1,13 +1,13 @@
 """`SyncManager`: the manager of the usual types.
 
-Not here: managers as such (`base_manager.py`), the types themselves (`sync_types.py`), their proxies (`proxies.py`).
+Not here: managers as such (`base_manager.py`), the types themselves (`sync_types.py`, `sync_locks.py`), their proxies (`proxies.py`).
 """
 
 from __future__ import annotations
 
 import threading
 
-from procession._managers import proxies, sync_types
+from procession._managers import proxies, sync_locks, sync_types
 from procession._managers.base_manager import INITIAL, SHUTDOWN, STARTED, BaseManager, State
 from procession._managers.proxy import referent_of
 from procession._pools.pool import Pool
@@ -27,17 +27,17 @@ class SyncManager(BaseManager):
     """
 
 
-def make_condition(lock: Any = None) -> sync_types.Condition:
+def make_condition(lock: Any = None) -> sync_locks.Condition:
     """A condition; `lock` may be a proxy for a lock of the same manager."""
-    return sync_types.Condition(referent_of(lock))
+    return sync_locks.Condition(referent_of(lock))
 
 
 _TYPES: tuple[tuple[str, Any, Any], ...] = (
     ("Queue", sync_types.Queue, None),
     ("JoinableQueue", sync_types.Queue, None),
     ("Event", threading.Event, proxies.EventProxy),
-    ("Lock", threading.Lock, proxies.AcquirerProxy),
-    ("RLock", sync_types.RLock, proxies.AcquirerProxy),
+    ("Lock", sync_locks.Lock, proxies.AcquirerProxy),
+    ("RLock", sync_locks.RLock, proxies.AcquirerProxy),
     ("Semaphore", sync_types.Semaphore, proxies.AcquirerProxy),
     ("BoundedSemaphore", sync_types.BoundedSemaphore, proxies.AcquirerProxy),
     ("Condition", make_condition, proxies.ConditionProxy),

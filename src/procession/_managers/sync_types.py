@@ -2,7 +2,7 @@
 
 Promises: queues can be shut down, and whatever can be taken tells whether it is `locked()`, also on the Pythons whose own classes do not
 have that yet.
-Not here: locks and queues of processes (`_primitives`, `_channels`), which need no manager.
+Not here: locks (`sync_locks.py`); semaphores and queues of processes (`_primitives`, `_channels`), which need no manager.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 
+from procession._managers.sync_locks import Condition, Lock
 from procession._processes.thread_process import Namespace as _Namespace
 from procession._processes.thread_process import ThreadValue
 from procession.errors import ShutDown
@@ -21,21 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    class _RLock:
-        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
-        def release(self) -> None: ...
-        def _is_owned(self) -> bool: ...
-
     _Queue = queue.Queue[Any]
 else:
-    _RLock, _Queue = type(threading.RLock()), queue.Queue
+    _Queue = queue.Queue
 
 __all__ = [
     "BoundedSemaphore",
-    "Condition",
     "Namespace",
     "Queue",
-    "RLock",
     "Semaphore",
     "Value",
     "make_array",
@@ -56,19 +50,6 @@ def make_array(typecode: str, sequence: Iterable[Any], lock: object = True) -> a
     return array.array(typecode, sequence)
 
 
-class RLock(_RLock):
-    """A recursive lock of threads."""
-
-    def locked(self) -> bool:
-        """Does any thread hold it?"""
-        if self._is_owned():
-            return True
-        taken = self.acquire(blocking=False)
-        if taken:
-            self.release()
-        return not taken
-
-
 class Semaphore(threading.Semaphore):
     """A semaphore of threads."""
 
@@ -83,20 +64,6 @@ class BoundedSemaphore(threading.BoundedSemaphore):
     def locked(self) -> bool:
         """Would `acquire` have to wait?"""
         return not self._value
-
-
-class Condition(threading.Condition):
-    """A condition of threads, over `lock` or over a new recursive lock."""
-
-    def __init__(self, lock: Any = None) -> None:
-        taken: Any = RLock() if lock is None else lock
-        super().__init__(taken)
-        self.lock: Any = taken
-
-    def locked(self) -> bool:
-        """Does any thread hold its lock?"""
-        locked: bool = self.lock.locked()
-        return locked
 
 
 class Queue(_Queue):
@@ -172,12 +139,16 @@ class Queue(_Queue):
             self.not_full.notify_all()
 
 
-LOCKS: tuple[Any, ...] = (type(threading.Lock()), RLock, Semaphore, BoundedSemaphore, Condition)
+LOCKS = (Lock, Condition, Semaphore, BoundedSemaphore)
 
 
 def take_back(obj: Any, method: str, result: Any) -> None:
     """Undo, as far as possible, a call whose result nobody receives: the client has died while it waited."""
     if method == "get" and isinstance(obj, Queue):
         obj.put_back(result)
-    elif isinstance(obj, LOCKS) and ((method == "acquire" and result) or method == "wait"):
+    elif method == "acquire" and result and isinstance(obj, LOCKS):
+        obj.release()
+    elif method == "wait" and isinstance(obj, Condition):
+        if result:
+            obj.notify()  # another one takes its place
         obj.release()

@@ -62,6 +62,7 @@ def _become(process: BaseProcess, parent: int, lifeline: int) -> NoReturn:
         elif lifeline >= 0:
             closing.close_all([lifeline])
         atexit._clear()  # what the parent registered is the parent's to run
+        state.current = process  # for those who registered to be called after forks
         bootstrap.leave_parent()
         return process._bootstrap(parent_sentinel=pidfd.open_parent(parent))
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import procession as mp
-from procession.errors import ManagerDied, ProcessError
+from procession.errors import ManagerDied, OwnerDied, ProcessError
 from procession.managers import SyncManager
 from tests.units._managers.conftest import Bank
 
@@ -162,6 +162,93 @@ def test_a_lock_is_not_given_to_a_client_that_was_killed_while_it_waited(manager
     lock.release()
     assert lock.acquire(True, SECONDS)
     lock.release()
+
+
+def acquire_and_exit(lock: Any) -> None:
+    lock.acquire()
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Condition"])
+def test_who_wants_the_lock_of_a_dead_client_is_told_who_died(manager: Any, kind: str) -> None:
+    lock = getattr(manager, kind)()
+    child = mp.Process(target=acquire_and_exit, args=(lock,), name="owner")
+    child.start()
+    child.join()
+    wait_until(lambda: not is_healthy(lock))
+    with pytest.raises(OwnerDied, match=rf"a manager's R?Lock was held by owner \(pid {child.pid}\)"):
+        lock.acquire()
+    assert lock.recover()
+    assert lock.acquire()
+    assert not lock.recover()
+    lock.release()
+
+
+def is_healthy(lock: Any) -> bool:
+    try:
+        return not lock.acquire(False)
+    except OwnerDied:
+        return False
+
+
+def test_who_waits_for_the_lock_of_a_client_that_dies_is_told_at_once(manager: Any) -> None:
+    lock, account, mine = manager.Lock(), manager.Account(), mp.Event()
+    child = mp.Process(target=lambda: (lock.acquire(), mine.set(), signal.pause()))
+    child.start()
+    assert mine.wait(SECONDS)
+    told: list[BaseException] = []
+
+    def want() -> None:
+        try:
+            lock.acquire()
+        except OwnerDied as error:
+            told.append(error)
+
+    thread = threading.Thread(target=want)
+    thread.start()
+    wait_until(lambda: account.calls() == 2)
+    child.kill()
+    child.join()
+    thread.join(SECONDS)
+    assert told
+    lock.release()  # as with locks of threads, anybody may
+    assert lock.acquire(False)
+
+
+def test_a_recursive_lock_belongs_to_a_thread_of_a_client(manager: Any) -> None:
+    lock, refused = manager.RLock(), []
+    lock.acquire()
+    lock.acquire()
+
+    def release() -> None:
+        try:
+            lock.release()
+        except RuntimeError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=release)
+    thread.start()
+    thread.join()
+    assert refused
+    lock.release()
+    lock.release()
+    assert not lock.locked()
+
+
+def test_a_condition_is_waited_for_and_notified_with_its_recursive_lock_held_twice(manager: Any) -> None:
+    condition, account = manager.Condition(), manager.Account()
+
+    def wait() -> None:
+        with condition, condition:
+            condition.wait()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    wait_until(lambda: account.calls() == 2 and not condition.locked())
+    with condition:
+        condition.notify()
+    thread.join(SECONDS)
+    assert not thread.is_alive()
+    assert not condition.locked()
 
 
 def send_and_end(results: Any, manager: Any) -> None:
