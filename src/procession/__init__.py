@@ -14,7 +14,6 @@ from procession.errors import (
     OwnerDied,
     ProcessError,
     ResultsDiscarded,
-    ShutDown,
     StaleHandle,
     StartError,
     TimeoutError,  # noqa: A004 - the documented name
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from procession._cli.drop_in import install as install
     from procession._context import Process as Process
     from procession._context import default_context
+    from procession.errors import ShutDown as ShutDown
 
     active_children: Final = default_context.active_children
     allow_connection_pickling: Final = default_context.allow_connection_pickling

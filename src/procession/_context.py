@@ -77,7 +77,11 @@ class BaseContext:
     AuthenticationError = errors.AuthenticationError
     OwnerDied = errors.OwnerDied
     WorkerDied = errors.WorkerDied
-    ShutDown = errors.ShutDown
+
+    @property
+    def ShutDown(self) -> type[errors.ShutDown]:  # noqa: N802
+        """What `put` and `get` raise after `Queue.shutdown()`."""
+        return errors.ShutDown
 
     @staticmethod
     def current_process() -> process.BaseProcess:

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import itertools
 import os
-import threading
-import weakref
+from _weakref import ref  # what `weakref` itself gives on; that module costs every child 1 ms
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from threading import RLock, local
     from typing import Any
+    from weakref import WeakValueDictionary
+else:  # what `threading` itself gives on; that module costs every child 3 ms
+    from _thread import RLock
+    from _thread import _local as local
 
 __all__ = [
     "Finalizer",
     "Lifeline",
+    "Living",
     "MainModule",
+    "RLock",
     "Runtime",
     "Serving",
     "Spawning",
@@ -31,7 +37,37 @@ __all__ = [
 ]
 
 
-class Spawning(threading.local):
+class Living:
+    """A set of objects that forgets those which are gone."""
+
+    def __init__(self, objects: Iterable[Any] = ()) -> None:
+        self._refs: set[Any] = set()
+        for obj in objects:
+            self.add(obj)
+
+    def add(self, obj: Any) -> None:
+        """Put an object in."""
+        self._refs.add(ref(obj, self._refs.discard))
+
+    def discard(self, obj: Any) -> None:
+        """Take an object out, if it is there."""
+        self._refs.discard(ref(obj))
+
+    def copy(self) -> Living:
+        """Another set of the same objects."""
+        return Living(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([obj for reference in list(self._refs) if (obj := reference()) is not None])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, obj: object) -> bool:
+        return ref(obj) in self._refs
+
+
+class Spawning(local):
     """What this thread is starting right now: while it is set, pickling hands descriptors and secrets to that child."""
 
     popen: Any = None  # the start-method object with duplicate_for_child(fd) -> int; None: nothing is being started
@@ -41,7 +77,7 @@ class Spawning(threading.local):
     )
 
 
-class Serving(threading.local):
+class Serving(local):
     """For whom this thread works, if it is one of a manager's server."""
 
     owner: Any = None  # who owns the locks that it takes: a client's process and thread
@@ -64,7 +100,7 @@ class Lifeline:
     def __init__(self) -> None:
         self.ends: tuple[int, int] | None = None  # descriptors: the children's, and ours
         self.users = 0  # daemonic children that may need it
-        self.lock = threading.RLock()  # a signal handler may start a process, too
+        self.lock = RLock()  # a signal handler may start a process, too
 
 
 class Runtime:
@@ -74,7 +110,7 @@ class Runtime:
         self.current: Any = None  # the Process object of this process; set by _processes.process
         self.parent: Any = None  # the ParentProcess object, in a child
         self.children: set[Any] = set()  # started, not yet joined
-        self.dangling: weakref.WeakSet[Any] = weakref.WeakSet()  # every Process object alive
+        self.dangling = Living()  # every Process object alive
         self.process_counter = itertools.count(1)
         self.spawning = Spawning()
         self.serving = Serving()
@@ -97,13 +133,23 @@ class Runtime:
         self.exiting = False
         self.finalizers: dict[tuple[int | None, int], Finalizer] = {}
         self.finalizer_counter = itertools.count()
-        self.after_fork: weakref.WeakValueDictionary[Any, Any] = weakref.WeakValueDictionary()
+        self._after_fork: Any = None
         self.after_fork_counter = itertools.count()
         self.reducers: dict[
             type, Callable[[Any], tuple[Any, ...]]
         ] = {}  # how our own objects are pickled, beside copyreg's
         self.ledger: Any = None  # names of the segments that the program has to remove; set by _memory.ledger
         self.extra: dict[str, Any] = {}  # for doors whose names other packages reach into
+
+    @property
+    def after_fork(self) -> WeakValueDictionary[Any, Any]:
+        """What is to be done in a forked child: (number, id of the object, function): the object."""
+        if self._after_fork is None:
+            import weakref  # noqa: PLC0415 - most children register nothing
+
+            self._after_fork = weakref.WeakValueDictionary()
+        found: WeakValueDictionary[Any, Any] = self._after_fork
+        return found
 
 
 state = Runtime()
@@ -133,7 +179,7 @@ class Finalizer:
         self._kwargs = dict(kwargs or {})
         self._key = (exitpriority, next(state.finalizer_counter))
         self._pid = os.getpid()
-        self._weakref = None if obj is None else weakref.ref(obj, self)
+        self._weakref = None if obj is None else ref(obj, self)
         state.finalizers[self._key] = self
 
     def __call__(self, _wr: object = None) -> Any:
@@ -202,6 +248,8 @@ def register_after_fork(obj: Any, func: Callable[[Any], Any]) -> None:
 def run_after_forkers() -> list[BaseException]:
     """In a forked child: run what was registered; what they raised."""
     errors: list[BaseException] = []
+    if state._after_fork is None:  # nothing ever was
+        return errors
     for (_index, _ident, func), obj in sorted(state.after_fork.items(), key=lambda item: item[0][0]):
         try:
             func(obj)

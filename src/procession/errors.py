@@ -9,7 +9,6 @@ Not here: exceptions that other modules of Python define and that are raised as 
 from __future__ import annotations
 
 import errno as _errno
-import queue as _queue
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -173,13 +172,10 @@ class ResultsDiscarded(ProcessError, RuntimeError):
     """The pool was terminated before this task had a result."""
 
 
-def _shut_down_base() -> type[Exception]:
-    base = getattr(_queue, "ShutDown", Exception)  # Python 3.13 has it; before, ours stands alone
-    return base if isinstance(base, type) and issubclass(base, Exception) else Exception
+if TYPE_CHECKING:
 
-
-class ShutDown(ProcessError, _shut_down_base()):  # type: ignore[misc]  # its base depends on the Python version
-    """The queue was shut down: nothing can be put, or nothing is left to get."""
+    class ShutDown(ProcessError):  # its bases depend on the Python version: __getattr__ makes it
+        """The queue was shut down: nothing can be put, or nothing is left to get."""
 
 
 def describe_exit(exitcode: int | None) -> str:
@@ -193,3 +189,16 @@ def describe_exit(exitcode: int | None) -> str:
 
 _SIGNALS = {1: " (SIGHUP)", 2: " (SIGINT)", 3: " (SIGQUIT)", 4: " (SIGILL)", 6: " (SIGABRT)", 7: " (SIGBUS)", 8: " (SIGFPE)",
             9: " (SIGKILL)", 11: " (SIGSEGV)", 13: " (SIGPIPE)", 14: " (SIGALRM)", 15: " (SIGTERM)"}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """`ShutDown` is made when it is first asked for: the standard library's module `queue` takes 3 ms that most children do not need."""
+    if name != "ShutDown":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import queue  # noqa: PLC0415 - see the docstring
+
+    found: Any = getattr(queue, "ShutDown", None)  # Python 3.13 has it; before, ours stands alone
+    base = found if isinstance(found, type) and issubclass(found, Exception) else Exception
+    doc = "The queue was shut down: nothing can be put, or nothing is left to get."
+    made = type(name, (ProcessError, base), {"__module__": __name__, "__doc__": doc})
+    return globals().setdefault(name, made)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import sys
-import threading
 from itertools import count
 
 from procession import _native
@@ -57,9 +56,15 @@ def begin(process: BaseProcess) -> None:
     state.children.clear()
     if process._start_method is not None:
         state.start_method = process._start_method  # its children are started as it was
-    threading.main_thread()._set_native_id()  # type: ignore[attr-defined]  # a forked thread has a new one
+    if (threading := _threading()) is not None:
+        threading.main_thread()._set_native_id()  # a forked thread has a new one
     _native.process_register(process.name)
     replace_stdin()
+
+
+def _threading() -> Any:
+    """The module, if anybody has imported it: it costs a child 3 ms."""
+    return sys.modules.get("threading")
 
 
 def replace_stdin() -> None:
@@ -91,7 +96,8 @@ def live(process: BaseProcess) -> int:
         _tell(f"Process {process.name}:\n")
         ending.report(error)
     finally:
-        threading._shutdown()  # type: ignore[attr-defined]  # the interpreter's own wait for threads, at its own end
+        if (threading := _threading()) is not None:
+            threading._shutdown()  # the interpreter's own wait for threads, at its own end
         ending.end_process()  # what the threads have started meanwhile
         logs.info("process exiting with exitcode %s", code)
         ending.flush_standard_streams()

@@ -10,7 +10,6 @@ Not here: how children are started (`start_*.py`), the process object (`process.
 from __future__ import annotations
 
 import os
-import threading
 import time
 
 from procession import _native
@@ -19,7 +18,7 @@ from procession._processes import daemons, logs
 from procession._processes import exit as ending
 from procession._processes.handshake import Conversation, Failure, Stage
 from procession._processes.preparation import UNGUARDED
-from procession._runtime import state
+from procession._runtime import RLock, state
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Child:
         self.returncode: int | None = None
         self._said = Conversation(Stage.BORN)
         self._creator = os.getpid()
-        self._lock = threading.RLock()  # a signal handler may ask, too
+        self._lock = RLock()  # a signal handler may ask, too
         self._listening = False
         ending.flush_standard_streams()
         _native.arena_open()

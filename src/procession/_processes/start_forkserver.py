@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 import time
 
 from procession import _native
@@ -19,7 +18,7 @@ from procession._processes import interpreter, main_module, preparation, start_d
 from procession._processes.handshake import Conversation, Stage
 from procession._processes.reaper import UNKNOWN, Child, wait_for_any
 from procession._processes.zygote import PRELOAD_FAILED, Zygote
-from procession._runtime import register_after_fork, state
+from procession._runtime import RLock, register_after_fork, state
 from procession.errors import StartError
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
@@ -46,12 +45,12 @@ class ForkServer:
         self.on_error = "ignore"
         self._control = control
         self._sentinel = -1  # only where this process started the server
-        self._lock = threading.RLock()  # a signal handler may start a process, too
+        self._lock = RLock()  # a signal handler may start a process, too
         register_after_fork(self, ForkServer._leave_parent)
 
     def _leave_parent(self) -> None:
         """In a forked child: the server is no child of this process, but the socket is as good as the parent's."""
-        self._lock = threading.RLock()
+        self._lock = RLock()
         closing.close_all([self._sentinel] if self._sentinel >= 0 else [])
         self._sentinel = -1
 

@@ -1,0 +1,69 @@
+"""What a fresh child imports, and how it ends: start-up is a feature."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SPAWNED = """
+import sys
+def run():
+    sys.stdout.write(" ".join(sorted(sys.modules)))
+if __name__ == "__main__":
+    import {module} as mp
+    process = mp.get_context("spawn").Process(target=run)
+    process.start()
+    process.join()
+"""
+HEAVY = {
+    "collections", "contextlib", "dataclasses", "enum", "functools", "inspect", "logging", "operator", "pickle", "queue", "re",
+    "selectors", "signal", "socket", "subprocess", "tempfile", "threading", "traceback", "typing", "weakref",
+}  # fmt: skip
+UNCLOSED = """
+import sys
+kept = []
+def run(path):
+    kept.append(open(path, "w"))
+    kept[0].write("all of it")
+if __name__ == "__main__":
+    import procession as mp
+    process = mp.get_context("spawn").Process(target=run, args=(sys.argv[1],))
+    process.start()
+    process.join()
+    sys.exit(process.exitcode)
+"""
+
+
+def output_of(tmp_path: Path, program: str, *arguments: str) -> str:
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=50, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_spawned_child_imports_no_heavy_module_of_the_standard_library(tmp_path: Path) -> None:
+    plain = {*subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, timeout=50, check=True
+    ).stdout.split()}  # fmt: skip
+    loaded = {*output_of(tmp_path, SPAWNED.format(module="procession")).split()}
+    assert "procession._context" in loaded
+    assert sorted((loaded - plain) & HEAVY) == []
+
+
+@pytest.mark.slow
+def test_what_a_spawned_child_has_not_closed_is_written_out_at_its_end(tmp_path: Path) -> None:
+    target = tmp_path / "written"
+    output_of(tmp_path, UNCLOSED, str(target))
+    assert target.read_text() == "all of it"
+
+
+def test_importing_the_package_imports_no_heavy_module(tmp_path: Path) -> None:
+    program = "import sys; before = {*sys.modules}; import procession; print(*({*sys.modules} - before))"
+    loaded = {*output_of(tmp_path, program).split()}
+    assert sorted(loaded & HEAVY) == []
