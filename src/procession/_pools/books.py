@@ -133,22 +133,31 @@ class Books:
         """Is this task not settled?"""
         return self.find(sequence) is not None
 
-    def reclaim(self, sequence: int) -> Task | None:
-        """Take a task out that its worker had not begun, to be given out again; None: once is enough, it may be what kills workers."""
+    def reclaim(self, sequence: int, was_alone: bool) -> Task | None:
+        """Take a task out that its worker had not begun, to be given out again; None: it may be what kills workers, or it is settled.
+
+        `was_alone`: the worker had taken no other, so this one may be the cause (it is too large to be read, say).
+        """
+        event = "orphaned" if was_alone else "passed over"
         task = self.tasks.get(sequence)
-        if task is not None:
-            if advance_task(task.state, "orphaned") is TaskState.LOST:
+        if task is None:
+            task = self._task_of_block(sequence)
+            if task is None:
                 return None
-            task.state = TaskState.RESUBMITTED
-            del self.tasks[sequence]
-            return task
+        state = advance_task(task.state, event)
+        if state is TaskState.LOST:
+            return None
+        task.state = state
+        self.tasks.pop(sequence, None)
+        return task
+
+    def _task_of_block(self, sequence: int) -> Task | None:
         block = self._block_of(sequence)
-        if block is None:
+        if block is None or block.settled[sequence - block.first]:
             return None
         offset = sequence - block.first
         task = Task(block.job, block.index + offset, block.call, block.func, block.payloads[offset])
         task.block = block
-        task.state = TaskState.RESUBMITTED
         return task
 
     def settle_all(self, error: BaseException) -> None:

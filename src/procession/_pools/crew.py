@@ -152,7 +152,7 @@ class ProcessCrew:
             if sequence == running:
                 dispatcher.lose(sequence, error)
             else:
-                dispatcher.give_again(sequence, error)
+                dispatcher.give_again(sequence, error, was_alone=count == 1)
         worker.join()
         worker.close()
 

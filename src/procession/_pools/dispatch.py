@@ -245,9 +245,9 @@ class Dispatcher:
         """The worker that ran this task died."""
         self.books.settle(sequence, False, error)
 
-    def give_again(self, sequence: int, error: BaseException) -> None:
-        """The worker that had taken this task died before it began: give it out again, once."""
-        task = self.books.reclaim(sequence)
+    def give_again(self, sequence: int, error: BaseException, was_alone: bool) -> None:
+        """The worker that had taken this task died before it began: give it out again, unless it seems to be the cause."""
+        task = self.books.reclaim(sequence, was_alone)
         if task is None:
             self.lose(sequence, error)
         else:

@@ -51,7 +51,12 @@ NEXT_TASK = {
     (TaskState.WAITING, "answered"): TaskState.ANSWERED,
     (TaskState.RESUBMITTED, "answered"): TaskState.ANSWERED,
     (TaskState.WAITING, "orphaned"): TaskState.RESUBMITTED,
-    (TaskState.RESUBMITTED, "orphaned"): TaskState.LOST,  # twice is no accident: it may be what kills the workers
+    (
+        TaskState.RESUBMITTED,
+        "orphaned",
+    ): TaskState.LOST,  # twice, and alone, is no accident: it may be what kills the workers
+    (TaskState.WAITING, "passed over"): TaskState.WAITING,  # taken with others, one of which killed the worker
+    (TaskState.RESUBMITTED, "passed over"): TaskState.RESUBMITTED,
     (TaskState.WAITING, "lost"): TaskState.LOST,
     (TaskState.RESUBMITTED, "lost"): TaskState.LOST,
 }

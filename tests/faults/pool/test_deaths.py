@@ -122,7 +122,9 @@ def test_a_death_is_told_though_other_answers_keep_coming(forked: Pool) -> None:
 @pytest.mark.slow
 @pytest.mark.stress
 def test_of_many_tasks_exactly_the_deadly_ones_fail(forked: Pool, storm_factor: int) -> None:
-    deadly = range(5, 400 * storm_factor, 80)
+    deadly = range(
+        5, 400 * storm_factor, 25
+    )  # near enough to each other for a task to lose two workers that had taken it
     results = [
         forked.apply_async(tasks.kill, (signal.SIGKILL,))
         if number in deadly
