@@ -40,6 +40,8 @@ def good_client(listener: Listener) -> Iterator[None]:
     def call() -> None:
         with Client(listener.address, authkey=KEY) as connection:
             connection.send("good")
+            with pytest.raises(EOFError):
+                connection.recv()
 
     with child(call):
         yield
@@ -247,15 +249,16 @@ def test_a_signal_handler_that_raises_ends_the_wait_and_nothing_is_lost(authkey:
     def interrupt(*_args: object) -> None:
         raise _Interrupt
 
-    before = signal.signal(signal.SIGUSR1, interrupt)
+    before = signal.signal(signal.SIGALRM, interrupt)
     try:
         with Listener(family="AF_UNIX", authkey=authkey) as listener:
-            with child(lambda: os.kill(os.getppid(), signal.SIGUSR1)), pytest.raises(_Interrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            with pytest.raises(_Interrupt):
                 listener.accept()
             with child(lambda: Client(listener.address, authkey=authkey).close()):
                 listener.accept().close()
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_forked_worker_accepts_after_its_parent_has_closed() -> None:
@@ -279,8 +282,8 @@ def test_a_forked_worker_accepts_after_its_parent_has_closed() -> None:
 
 def test_the_pending_clients_of_the_parent_are_not_those_of_its_forked_child(listener: Listener) -> None:
     with raw(listener) as sock, Frames(sock, 30) as slow:
-        with good_client(listener):
-            listener.accept().close()
+        with good_client(listener), listener.accept() as connection:
+            assert connection.recv() == "good"
 
         def close_and_accept() -> None:
             with good_client(listener), listener.accept() as connection:
