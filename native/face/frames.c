@@ -71,14 +71,17 @@ static void advance(outgoing *out, size_t written) {
     out->next->iov_len -= written;
 }
 
+/* A blocking descriptor takes less than it is given only if a signal came: who went on at once would sleep again, and not see it. */
 static io_result write_rest(outgoing *out) {
     while (out->left > 0) {
+        size_t whole = out->next->iov_len + (out->left == 2 ? out->next[1].iov_len : 0);
         ssize_t written = out->left == 1 ? write(out->fd, out->next->iov_base, out->next->iov_len) : writev(out->fd, out->next, out->left);
-        if (written >= 0) {
-            advance(out, (size_t)written);
-            continue;
-        }
-        io_result result = after_failure(out->fd, POLLOUT);
+        io_result result = IO_DONE;
+        if (written < 0)
+            result = after_failure(out->fd, POLLOUT);
+        else if ((size_t)written < whole)
+            result = IO_SIGNAL;
+        if (written > 0) advance(out, (size_t)written);
         if (result != IO_DONE) return result;
     }
     return IO_DONE;

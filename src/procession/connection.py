@@ -13,7 +13,7 @@ from procession._channels.listener import (
     default_family,
     families,
 )
-from procession._channels.pipe import Connection, Pipe, rebuild_connection
+from procession._channels.pipe import Connection, Pipe, rebuild_connection, reduce_connection
 from procession._channels.pipe import Connection as _ConnectionBase
 from procession._channels.select import wait
 from procession.errors import AuthenticationError, BufferTooShort
@@ -42,5 +42,6 @@ __all__ = [
     "deliver_challenge",
     "families",
     "rebuild_connection",
+    "reduce_connection",
     "wait",
 ]

@@ -1,18 +1,22 @@
 """Pickling and the passing of descriptors, under the standard library's module name."""
 
+from procession._channels.handles import recv_handle, recvfds, send_handle, sendfds
 from procession._channels.pickling import AbstractReducer, ForkingPickler, dump, register
-from procession._channels.pipe import recv_handle, send_handle
 from procession._channels.sharer import duplicate as DupFd  # noqa: N812 - the standard name
 
 HAVE_SEND_HANDLE = True
+ACKNOWLEDGE = False  # who sends descriptors need not be told that they have come
 
 __all__ = [
+    "ACKNOWLEDGE",
     "HAVE_SEND_HANDLE",
     "AbstractReducer",
     "DupFd",
     "ForkingPickler",
     "dump",
     "recv_handle",
+    "recvfds",
     "register",
     "send_handle",
+    "sendfds",
 ]

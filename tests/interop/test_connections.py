@@ -113,3 +113,27 @@ def test_a_wrong_key_is_refused_both_ways(python: str) -> None:
         with pytest.raises(AuthenticationError):
             listener.accept()
         assert peer.wait(30) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", PYTHONS)
+def test_an_empty_key_is_a_key_to_our_listener(python: str) -> None:
+    """(A listener of 3.12.1 and older asks for no proof of an empty key, though its own clients wait to be asked: they hang.)"""
+    with (
+        Listener(authkey=b"", family="AF_UNIX") as listener,
+        start(python, "call", "", str(listener.address)) as peer,
+    ):
+        with listener.accept() as connection:
+            connection.send([1])
+            assert connection.recv() == [1]
+        assert peer.wait(30) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", [python for python in PYTHONS if int(python.split(".")[1]) >= 13])
+def test_an_empty_key_is_a_key_to_our_client(python: str) -> None:
+    with their_listener(python, b"") as (address, peer):
+        with Client(address, authkey=b"") as connection:
+            connection.send([1])
+            assert connection.recv() == [1]
+        assert peer.wait(30) == 0

@@ -11,7 +11,8 @@ import copyreg
 import io
 import sys
 
-from procession._channels.sharer import reduce_socket
+from procession._channels import handles
+from procession._channels.sharer import duplicate, reduce_socket
 from procession._runtime import state
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
@@ -140,6 +141,11 @@ class AbstractReducer:
 
     ForkingPickler: Any
     register: Callable[[type, Callable[[Any], Any]], None] = register
+    DupFd = staticmethod(duplicate)
+    send_handle = staticmethod(handles.send_handle)
+    recv_handle = staticmethod(handles.recv_handle)
+    sendfds = staticmethod(handles.sendfds)
+    recvfds = staticmethod(handles.recvfds)
 
     def __init__(self) -> None:
         self.ForkingPickler = _here.ForkingPickler

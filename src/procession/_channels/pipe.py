@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["Connection", "Pipe", "rebuild_connection", "recv_handle", "send_handle"]
+__all__ = ["Connection", "Pipe", "rebuild_connection", "reduce_connection"]
 
 
 class Connection:
@@ -160,7 +160,7 @@ class Connection:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return rebuild_connection, (duplicate(self.fileno()), self._readable, self._writable)
+        return reduce_connection(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} object at {id(self):#x}, handle {self._handle}>"
@@ -187,6 +187,11 @@ def _part(view: memoryview, offset: int, size: int | None) -> memoryview:
     return view[offset : offset + size]
 
 
+def reduce_connection(connection: Connection) -> tuple[Any, ...]:
+    """How a connection is pickled."""
+    return rebuild_connection, (duplicate(connection.fileno()), connection.readable, connection.writable)
+
+
 def rebuild_connection(ticket: Any, readable: bool, writable: bool) -> Connection:
     """The connection that arrived in a pickle."""
     return Connection(ticket.detach(), readable, writable)
@@ -199,16 +204,3 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:  # noqa: N802 - 
         return Connection(first), Connection(second)
     reading, writing = descriptors.pipe()
     return Connection(reading, writable=False), Connection(writing, readable=False)
-
-
-def send_handle(conn: Connection, handle: int, destination_pid: int | None = None) -> None:
-    """Send an open descriptor over a duplex connection of this machine. `destination_pid` is of no use here."""
-    descriptors.send_descriptors(conn.fileno(), [handle])
-
-
-def recv_handle(conn: Connection) -> int:
-    """Receive a descriptor over a duplex connection of this machine.
-
-    RuntimeError if what comes is not from `send_handle`, EOFError if the other end is closed.
-    """
-    return descriptors.receive_descriptors(conn.fileno(), 1)[0]

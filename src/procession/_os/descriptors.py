@@ -24,6 +24,7 @@ __all__ = [
     "Wakeup",
     "abstract_sockets_supported",
     "bind_privately",
+    "close_all",
     "connect",
     "duplicate",
     "is_abstract",
@@ -87,13 +88,18 @@ def receive_descriptors(fd: int, most: int) -> list[int]:
     for each in received:
         os.set_inheritable(each, False)
     if len(received) % 256 != message[0] or not received:
-        for each in received:
-            os.close(each)
+        close_all(received)
         raise RuntimeError(
             f"received {len(received)} descriptors with a message that announces {message[0]} modulo 256: "
             "the other end has to send them with send_handle()"
         )
     return received
+
+
+def close_all(fds: Iterable[int]) -> None:
+    """Close descriptors."""
+    for fd in fds:
+        os.close(fd)
 
 
 def wait_readable(fds: Iterable[int], timeout: float | None) -> set[int]:

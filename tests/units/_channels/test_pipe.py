@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import procession as mp
-from procession._channels.pipe import Connection, Pipe, recv_handle, send_handle
+from procession._channels.handles import recv_handle, send_handle
+from procession._channels.pipe import Connection, Pipe
 from procession.errors import BufferTooShort, StaleHandle
 from tests.units._channels.forked import child
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -185,3 +186,56 @@ def test_several_threads_wait_for_the_same_objects() -> None:
     for thread in threads:
         thread.join()
     assert found == [[event]] * 4
+
+
+@pytest.mark.parametrize("what", ["poll", "connections", "events", "both"])
+def test_a_storm_of_signals_neither_shortens_nor_prolongs_a_wait(what: str) -> None:
+    """A wait that began anew at each signal would not end at all."""
+    first, second = Pipe()
+    event = mp.Event()
+    calls: dict[str, Any] = {
+        "poll": lambda: first.poll(0.1),
+        "connections": lambda: wait([first], 0.1),
+        "events": lambda: wait([event], 0.1),
+        "both": lambda: wait([first, event], 0.1),
+    }
+    seen: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _frame: seen.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        with first, second:
+            began = time.monotonic()
+            assert not calls[what]()
+            assert time.monotonic() - began >= 0.1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(seen) > 3
+
+
+@pytest.mark.parametrize("what", ["poll", "wait", "recv", "recv_bytes", "send"])
+def test_a_signal_handler_that_raises_ends_a_wait_and_loses_nothing(what: str) -> None:
+    first, second = Pipe()
+    big = bytes(8 << 20)
+    calls: dict[str, Any] = {
+        "poll": lambda: first.poll(None),
+        "wait": lambda: wait([first]),
+        "recv": first.recv,
+        "recv_bytes": first.recv_bytes,
+        "send": lambda: first.send_bytes(big),
+    }
+
+    def interrupt(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with first, second:
+            with pytest.raises(KeyboardInterrupt):
+                calls[what]()
+            if what != "send":
+                second.send("next")
+                assert first.recv() == "next"
+    finally:
+        signal.signal(signal.SIGALRM, before)
