@@ -50,6 +50,7 @@ bool no_arguments(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 void object_dealloc(PyObject *self);
 void condition_dealloc(PyObject *self);
 void watcher_dealloc(PyObject *self);
+void synchronized_dealloc(PyObject *self);
 PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base);
 
 /* ── attributes, repr, pickling of plain objects (attributes.c) ── */
@@ -132,6 +133,8 @@ bool add_table_type(PyObject *module, core_state *state);
 bool add_memory_type(PyObject *module, core_state *state);
 bool add_block_type(PyObject *module, core_state *state);
 bool add_watcher_type(PyObject *module, core_state *state);
+bool add_synchronized_types(PyObject *module, core_state *state);
+bool add_array_types(PyObject *module, core_state *state);
 extern PyMethodDef arena_functions[], process_functions[], fault_functions[], codec_functions[], frame_functions[];
 
 /* Casts of methods to the one type that a table holds. */

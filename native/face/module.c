@@ -14,7 +14,8 @@ static PyObject **place_of(configured *with, const char *name) {
         {"shut_down", &with->shut_down},   {"empty", &with->empty}, {"full", &with->full},
         {"fallback_dumps", &with->fallback_dumps}, {"fallback_loads", &with->fallback_loads},
         {"fallback_pack", &with->fallback_pack},   {"fallback_unpack", &with->fallback_unpack},
-        {"represent", &with->represent},           {"reduce", &with->reduce}};
+        {"represent", &with->represent},           {"reduce", &with->reduce},
+        {"synchronize", &with->synchronize}, {"reduce_synchronized", &with->reduce_synchronized}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (strcmp(places[i].name, name) == 0) return places[i].place;
     return NULL;
@@ -40,7 +41,7 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs) {
 static PyMethodDef module_functions[] = {
     {"configure", FAST(configure), METH_VARARGS | METH_KEYWORDS,
      "configure(*, owner_died, stale, broken_barrier, shut_down, empty, full, fallback_dumps, fallback_loads, fallback_pack, fallback_unpack, "
-     "represent, reduce)\n--\n\n"
+     "represent, reduce, synchronize, reduce_synchronized)\n--\n\n"
      "What the core raises and falls back on; what is not given stays as it is."},
     {NULL, NULL, 0, NULL},
 };
@@ -75,7 +76,8 @@ static bool add_functions(PyObject *module) {
 static bool add_types(PyObject *module, core_state *state) {
     return add_object_type(module, state) && add_lock_types(module, state) && add_semaphore_type(module, state) && add_event_type(module, state) &&
            add_condition_type(module, state) && add_barrier_type(module, state) && add_queue_types(module, state) &&
-           add_table_type(module, state) && add_memory_type(module, state) && add_block_type(module, state) && add_watcher_type(module, state);
+           add_table_type(module, state) && add_memory_type(module, state) && add_block_type(module, state) && add_watcher_type(module, state) &&
+           add_synchronized_types(module, state) && add_array_types(module, state);
 }
 
 static int core_exec(PyObject *module) {
@@ -93,6 +95,7 @@ static int core_exec(PyObject *module) {
     DO(with.fallback_loads) DO(with.fallback_pack) DO(with.fallback_unpack) DO(with.represent) DO(with.reduce) DO(block_type)            \
     DO(bounded_semaphore_type) DO(object_type) DO(lock_type) DO(rlock_type) DO(semaphore_type) DO(condition_type) DO(event_type)          \
     DO(barrier_type) DO(queue_type) DO(undecodable_type) DO(table_type) DO(memory_type) DO(watcher_type) DO(name_block) DO(name_timeout) \
+    DO(with.synchronize) DO(with.reduce_synchronized) DO(synchronized_type) DO(value_type) DO(array_type) DO(string_type) \
     DO(name_release)
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg) {

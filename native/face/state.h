@@ -32,12 +32,14 @@ typedef struct known_key {
 /* What `configure` sets, by the names of its arguments. */
 typedef struct configured {
     PyObject *owner_died, *stale, *broken_barrier, *shut_down, *empty, *full, *fallback_dumps, *fallback_loads, *fallback_pack, *fallback_unpack,
-        *represent, *reduce;
+        *represent, *reduce,
+        *synchronize, *reduce_synchronized;
 } configured;
 
 typedef struct core_state {
     PyTypeObject *object_type, *lock_type, *rlock_type, *semaphore_type, *bounded_semaphore_type, *condition_type, *event_type, *barrier_type,
-        *queue_type, *table_type, *memory_type, *undecodable_type, *watcher_type, *block_type;
+        *queue_type, *table_type, *memory_type, *undecodable_type, *watcher_type, *block_type,
+        *synchronized_type, *value_type, *array_type, *string_type;
     configured with;
     PyObject *name_block, *name_timeout, *name_release; /* interned */
     known_key keys[KEY_ENTRIES];

@@ -50,7 +50,7 @@ PLACES = {
     "Array": "_primitives.values", "Barrier": "_primitives.barrier", "BoundedSemaphore": "_primitives.semaphore",
     "Condition": "_primitives.condition", "Event": "_primitives.event", "JoinableQueue": "_channels.queue",
     "Lock": "_primitives.lock", "Pipe": "_channels.pipe", "Pool": "_pools.pool", "Queue": "_channels.queue",
-    "RLock": "_primitives.lock", "RawArray": "_primitives.values", "RawValue": "_primitives.values",
+    "RLock": "_primitives.lock", "RawArray": "_primitives.raw_values", "RawValue": "_primitives.raw_values",
     "Semaphore": "_primitives.semaphore", "SimpleQueue": "_channels.queue", "SyncManager": "_managers.sync_manager",
     "Value": "_primitives.values", "empty": "_primitives.arrays", "zeros": "_primitives.arrays",
     "usable_cpus": "_os.cpus", "get_logger": "_processes.logs",

@@ -1,6 +1,6 @@
 """Memory of the arena as buffers, under the standard library's module name: only what programs use of it."""
 
-from procession._primitives.values import Memory
+from procession._primitives.memory import Memory
 
 
 class BufferWrapper:

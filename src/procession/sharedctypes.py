@@ -13,7 +13,7 @@ from procession._primitives.values import (
     synchronized,
     typecode_to_type,
 )
-from procession._primitives.values import rebuild_value as rebuild_ctype
+from procession._primitives.values import place as rebuild_ctype
 
 __all__ = [
     "Array",

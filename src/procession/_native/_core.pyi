@@ -29,6 +29,10 @@ def configure(  # what is not given stays as it was
     reduce: Callable[
         [Any, dict[str, Any] | None], tuple[Any, ...]
     ] = ...,  # their __reduce__(): (object, its attributes, if any)
+    synchronize: Callable[
+        [Any, Any, Any], tuple[Any, str]
+    ] = ...,  # (ctypes object, lock or None, ctx) -> (lock, plain code or "")
+    reduce_synchronized: Callable[[Any], tuple[Any, ...]] = ...,  # wrapper -> what its __reduce__ returns
 ) -> None: ...
 
 # ── the arena ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -250,3 +254,38 @@ def send_object(fd: int, obj: Any, /) -> None: ...
 def recv_object(fd: int, /) -> Any: ...
 
 WAIT_REASONS: Final[dict[int, str]]  # enum pn_reason -> what `waits()` and `wait_begin()` mean by it
+
+# ── C types with a lock ─────────────────────────────────────────────────────────────────────────────────────────────────
+class SynchronizedBase:
+    """A ctypes object with its lock; not an object of the arena by itself. `configure(synchronize=...)` checks what it is given."""
+
+    _obj: Any  # read-only
+    _lock: Any  # read-only
+    def __init__(self, obj: Any, lock: Any = None, ctx: Any = None) -> None: ...
+    def get_obj(self) -> Any: ...
+    def get_lock(self) -> Any: ...
+    @property
+    def acquire(self) -> Callable[..., Any]: ...  # the lock's own
+    @property
+    def release(self) -> Callable[[], Any]: ...
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *args: object) -> Any: ...
+
+class Synchronized(SynchronizedBase):
+    """A simple value."""
+
+    value: Any  # read and written under the lock
+
+class SynchronizedArray(SynchronizedBase):
+    """An array: items and slices under the lock; a buffer without."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any) -> Any: ...
+    def __setitem__(self, index: Any, value: Any) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+class SynchronizedString(SynchronizedArray):
+    """An array of characters."""
+
+    value: Any  # up to the first NUL
+    raw: Any  # all

@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 
 from procession._channels.pickling import ForkingPickler
-from procession._primitives.values import Memory
+from procession._primitives.memory import Memory
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:

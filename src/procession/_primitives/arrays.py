@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from procession._primitives.values import Memory
+from procession._primitives.memory import Memory
 
 try:
     import numpy
