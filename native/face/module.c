@@ -85,7 +85,11 @@ static int core_exec(PyObject *module) {
     state->name_block = PyUnicode_InternFromString("block");
     state->name_timeout = PyUnicode_InternFromString("timeout");
     state->name_release = PyUnicode_InternFromString("release");
-    if (state->name_block == NULL || state->name_timeout == NULL || state->name_release == NULL) return -1;
+    state->name_value = PyUnicode_InternFromString("value");
+    state->name_get_lock = PyUnicode_InternFromString("get_lock");
+    if (state->name_block == NULL || state->name_timeout == NULL || state->name_release == NULL || state->name_value == NULL ||
+        state->name_get_lock == NULL)
+        return -1;
     return add_types(module, state) && add_functions(module) && add_reasons(module) ? 0 : -1;
 }
 
@@ -95,7 +99,7 @@ static int core_exec(PyObject *module) {
     DO(with.fallback_loads) DO(with.fallback_pack) DO(with.fallback_unpack) DO(with.represent) DO(with.reduce) DO(block_type)            \
     DO(bounded_semaphore_type) DO(object_type) DO(lock_type) DO(rlock_type) DO(semaphore_type) DO(condition_type) DO(event_type)          \
     DO(barrier_type) DO(queue_type) DO(undecodable_type) DO(table_type) DO(memory_type) DO(watcher_type) DO(name_block) DO(name_timeout) \
-    DO(with.synchronize) DO(with.reduce_synchronized) DO(synchronized_type) DO(value_type) DO(array_type) DO(string_type) \
+    DO(with.synchronize) DO(with.reduce_synchronized) DO(synchronized_type) DO(value_type) DO(array_type) DO(string_type) DO(name_value) DO(name_get_lock) \
     DO(name_release)
 
 static int core_traverse(PyObject *module, visitproc visit, void *arg) {

@@ -41,7 +41,7 @@ typedef struct core_state {
         *queue_type, *table_type, *memory_type, *undecodable_type, *watcher_type, *block_type,
         *synchronized_type, *value_type, *array_type, *string_type;
     configured with;
-    PyObject *name_block, *name_timeout, *name_release; /* interned */
+    PyObject *name_block, *name_timeout, *name_release, *name_value, *name_get_lock; /* interned */
     known_key keys[KEY_ENTRIES];
 } core_state;
 

@@ -93,6 +93,12 @@ static bool find_items(synchronized_object *self, const char *code) {
     return true;
 }
 
+static PyObject *give_lock(PyObject *lock, PyObject *const *args, Py_ssize_t n) {
+    (void)args;
+    return n == 0 ? Py_NewRef(lock) : PyErr_Format(PyExc_TypeError, "get_lock() takes no arguments (%zd given)", n);
+}
+static PyMethodDef give_lock_method = {"get_lock", FAST(give_lock), METH_FASTCALL, "get_lock()\n--\n\nThe lock."};
+
 static int synchronized_init(PyObject *object, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"obj", "lock", "ctx", NULL};
     synchronized_object *self = SYNCHRONIZED(object);
@@ -109,7 +115,8 @@ static int synchronized_init(PyObject *object, PyObject *args, PyObject *kwargs)
     self->obj = Py_NewRef(obj);
     self->lock = Py_NewRef(lock);
     find_word(self);
-    bool found = find_items(self, code);
+    self->give_lock = PyCFunction_New(&give_lock_method, lock);
+    bool found = self->give_lock != NULL && find_items(self, code);
     Py_DECREF(decided);
     return found ? 0 : -1;
 }
@@ -129,6 +136,7 @@ static int synchronized_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->obj);
     Py_VISIT(self->lock);
+    Py_VISIT(self->give_lock);
     Py_VISIT(self->attributes);
     return 0;
 }
@@ -147,6 +155,7 @@ void synchronized_dealloc(PyObject *object) {
     Py_XDECREF(self->attributes);
     Py_XDECREF(self->obj);
     Py_XDECREF(self->lock);
+    Py_XDECREF(self->give_lock);
     freefunc free_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
     free_object(object);
     Py_DECREF(type);
@@ -255,6 +264,23 @@ static int value_set(PyObject *object, PyObject *value, void *unused) {
     return drop_result(synchronized_done(self, done)) ? 0 : -1;
 }
 
+/* The two names that a loop asks for, without a look-up. Names in code are interned; whatever else comes here goes the general way, and so
+ * do subclasses, which may have their own. */
+static PyObject *value_get_attribute(PyObject *object, PyObject *name) {
+    core_state *state = SYNCHRONIZED(object)->state;
+    if (PN_LIKELY(Py_TYPE(object) == state->value_type)) {
+        if (name == state->name_value) return value_get(object, NULL);
+        if (name == state->name_get_lock && SYNCHRONIZED(object)->give_lock != NULL) return Py_NewRef(SYNCHRONIZED(object)->give_lock);
+    }
+    return PyObject_GenericGetAttr(object, name);
+}
+
+static int value_set_attribute(PyObject *object, PyObject *name, PyObject *value) {
+    core_state *state = SYNCHRONIZED(object)->state;
+    if (PN_LIKELY(name == state->name_value && Py_TYPE(object) == state->value_type)) return value_set(object, value, NULL);
+    return PyObject_GenericSetAttr(object, name, value);
+}
+
 static PyGetSetDef value_getset[] = {
     {"value", value_get, value_set, "The value, read and written under the lock.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -263,6 +289,8 @@ static PyGetSetDef value_getset[] = {
 static PyType_Slot value_slots[] = {
     {Py_tp_doc, (void *)"Synchronized(obj, lock=None, ctx=None)\n--\n\nA simple value with its lock: `value` reads and writes it under the lock."},
     {Py_tp_dealloc, (void *)synchronized_dealloc},
+    {Py_tp_getattro, (void *)value_get_attribute},
+    {Py_tp_setattro, (void *)value_set_attribute},
     {Py_tp_getset, value_getset},
     {0, NULL},
 };

@@ -13,6 +13,7 @@ typedef struct synchronized_object {
     core_state *state;
     PyObject *obj;        /* the ctypes object; NULL: __init__ has not run */
     PyObject *lock;
+    PyObject *give_lock;  /* get_lock, bound to the lock rather than to the wrapper: no cycle */
     PyObject *attributes; /* __dict__ */
     PyObject *weakrefs;
     pn_lock *word;        /* SAFETY: of `lock`, which we hold; NULL: a lock of another kind, used through its methods */

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Handed", "Placed", "RawArray", "RawValue", "copy", "memory_of", "place"]
 
+CTYPES: Any = ctypes.Structure.__mro__[-2]  # what every ctypes object is an instance of; it has no public name
+
 
 class Placed(Memory):
     """The memory under a ctypes object."""
@@ -163,7 +165,7 @@ def _array_type(ctype: Any, length: int) -> Any:
 
 def copy(obj: Any) -> Any:
     """A copy of a ctypes object in shared memory, without a lock; TypeError for anything else, and as for `RawValue`."""
-    if not isinstance(obj, (ctypes._SimpleCData, ctypes.Array, ctypes.Structure, ctypes.Union)):
+    if not isinstance(obj, CTYPES):
         raise TypeError(
             f"a ctypes object is needed, not {obj!r}" + ("; copy its get_obj()" if hasattr(obj, "get_obj") else "")
         )
