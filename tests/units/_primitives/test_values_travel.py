@@ -191,12 +191,14 @@ def test_a_handle_of_what_is_gone_is_told() -> None:
 
 
 def test_a_lock_that_cannot_travel_pins_nothing() -> None:
+    kept = mp.Value("i")  # what is made once for all objects, is
     before = in_use()
     value = mp.Value("i", 5, lock=threading.Lock())
     with pytest.raises(TypeError, match="pickle"):
         pickle.dumps(value)
     del value
     assert in_use() <= before
+    assert kept.value == 0
 
 
 # ── what cannot be shared ───────────────────────────────────────────────────────────────────────
