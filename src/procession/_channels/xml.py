@@ -25,11 +25,16 @@ class XmlConnection:
         self.fileno, self.close, self.poll = connection.fileno, connection.close, connection.poll
         self.send_bytes, self.recv_bytes = connection.send_bytes, connection.recv_bytes
 
-    def send(self, obj: Any) -> None:
-        """Send an object; TypeError if XML-RPC has no word for it."""
+    @staticmethod
+    def encode(obj: Any) -> bytes:
+        """An object as XML-RPC; TypeError or OverflowError if that has no word for it."""
         import xmlrpc.client  # noqa: PLC0415 - 30 ms that only managers with this serializer pay
 
-        self.send_bytes(xmlrpc.client.dumps((obj,), allow_none=True).encode())
+        return xmlrpc.client.dumps((obj,), allow_none=True).encode()
+
+    def send(self, obj: Any) -> None:
+        """Send an object; nothing is sent if XML-RPC has no word for it."""
+        self.send_bytes(self.encode(obj))
 
     def recv(self) -> Any:
         """Receive an object."""

@@ -7,9 +7,10 @@
                                     channel
 
 Promises: a client proves that it knows the key before anything it sends is unpickled. One client's blocked call holds up no other.
-Whoever errs is told so, and everybody is served on. All calls of a client's thread run in one thread here once they concern an object
-that a thread may own: a recursive lock, whatever can be acquired or entered.
-Not here: starting it in a process (`base_manager.py`), waiting for clients (`reactor.py`), the objects (`objects.py`).
+Whoever errs is told so. All calls of a client's thread run in one thread here once they concern an object of the user's that a thread
+may own: one that can be acquired or entered.
+Not here: starting it in a process (`base_manager.py`), waiting for clients (`reactor.py`), serving one (`service.py`), the objects
+(`objects.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,10 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-import time
 import traceback
 from functools import partial
 
 from procession import _native
-from procession._channels.pipe import Connection
 from procession._managers import stdlib_names
 from procession._managers.channel import Channel
 from procession._managers.clients import ServedClient
@@ -34,14 +33,12 @@ from procession._managers.protocol import (
     PROXY,
     RETURN,
     TRACEBACK,
-    UNSERIALIZABLE,
     VIEWS,
     Token,
-    encode,
     send_message,
 )
 from procession._managers.reactor import Reactor
-from procession._managers.sync_types import take_back
+from procession._managers.service import Service
 from procession._managers.threads import ServerThreads
 from procession._os import creation
 from procession._processes.logs import info
@@ -57,12 +54,6 @@ if TYPE_CHECKING:
     from procession._managers.registry import Entry
 
 __all__ = ["Server", "server_of"]
-
-LINGER = (
-    0.05  # seconds that a thread waits for its client's next request when there are more clients than dedicated threads
-)
-
-LONG = 0.001  # seconds: after a call that took longer it costs little to see whether the client is still there
 
 
 class Server:
@@ -83,7 +74,7 @@ class Server:
         self.objects = ObjectTable()
         self.mutex = self.objects.mutex
         self.stop_event = threading.Event()
-        self.threads = ServerThreads(self._serve)
+        self.threads = ServerThreads(lambda client: Service(self, client).run())
         self.watched: int | None = None  # a descriptor: when it becomes readable, the server ends
         self.is_here = True  # in the process that serves, not in those forked from it
 
@@ -96,6 +87,7 @@ class Server:
             reactor.watch(self.watched, self.stop_event.set)
         waiting = threading.Thread(target=reactor.run, name="procession-reactor", daemon=True)
         waiting.start()
+        info("manager serving at %r", self.address)
         try:
             self.stop_event.wait()
         except (KeyboardInterrupt, SystemExit):
@@ -110,71 +102,12 @@ class Server:
             info("manager exiting with exitcode 0")
             sys.exit(0)
 
-    def _serve(self, client: ServedClient) -> None:
-        """Serve a client until it says nothing, or is gone."""
-        is_here = True
-        state.serving.owner = client.owner
-        try:
-            while is_here and not self.stop_event.is_set():
-                is_here = self._serve_once(client)
-        except (EOFError, OSError, SystemExit):
-            pass  # it went away, in the middle or at the end; or it has asked to shut down
-        finally:
-            if is_here:
-                self._part_with(client)
-        if not is_here:
-            self.reactor.park(client)
-
-    def _part_with(self, client: ServedClient) -> None:
-        """Close the client's connection; nobody holds the references that depended on it any more."""
+    def part_with(self, client: ServedClient) -> None:
+        """Close a client's connection; nobody holds the references that depended on it any more."""
         client.connection.close()
         self.objects.release(client.lent)
         if client.holder is not None:
             self.objects.release_all(*client.holder)
-
-    def _serve_once(self, client: ServedClient) -> bool:
-        """Answer the client's next request. False: it says nothing, and this thread is needed elsewhere."""
-        if not client.is_bound and not self.threads.may_stay() and not client.connection.poll(LINGER):
-            return False
-        self._reply(client, self._hear(client, client.connection))
-        channel, client.channel = client.channel, None
-        if channel is not None:
-            channel.serve(partial(self._answer_to, client))
-        return True
-
-    def _hear(self, client: ServedClient, connection: Any) -> tuple[str, Any]:
-        """The answer to the client's next request."""
-        if not isinstance(connection, Connection):
-            return self._answer_to(client, connection.recv())
-        message = connection.recv_bytes()
-        try:
-            request = _native.loads(message)
-        except Exception:  # noqa: BLE001 - it cannot be unpickled: the client is told, and may go on
-            return TRACEBACK, traceback.format_exc()
-        return self._answer_to(client, request)
-
-    def _answer_to(self, client: ServedClient, request: Any) -> tuple[str, Any]:
-        """The answer to a request. EOFError if the client has gone meanwhile: then nothing was given to it."""
-        began = time.monotonic()
-        answer = self.answer(client, request)
-        if time.monotonic() - began > LONG and client.connection.poll(
-            0
-        ):  # it says nothing while it waits: this is its end
-            if answer[0] == RETURN and request[0] is not None:
-                take_back(self.objects.find(request[0]).obj, request[1], answer[1])
-            raise EOFError("the client was gone before it could be answered")
-        return answer
-
-    @staticmethod
-    def _reply(client: ServedClient, message: tuple[str, Any]) -> None:
-        try:
-            written = encode(message, client.is_ours) if isinstance(client.connection, Connection) else None
-        except Exception:  # noqa: BLE001 - the result cannot be pickled: the client is told that instead
-            written = encode((UNSERIALIZABLE, traceback.format_exc()))
-        if written is not None:
-            client.connection.send_bytes(written)
-        else:
-            client.connection.send(message)
 
     # ── calls of proxies ─────────────────────────────────────────────────────────────────────────────────────────────
     def answer(self, client: ServedClient, request: Any) -> tuple[str, Any]:

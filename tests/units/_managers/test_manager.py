@@ -284,6 +284,9 @@ def test_xml_rpc_carries_plain_values() -> None:
         assert account.add(2) == 3
         with pytest.raises(RemoteError, match="not exposed"):
             account._callmethod("nothing")
+        with pytest.raises(RemoteError, match="cannot marshal"):
+            account.lock()
+        assert account.add(1) == 4
 
 
 def give_back(shared: Any, manager: Any) -> None:

@@ -225,3 +225,11 @@ def test_threads_of_one_process_call_beside_each_other(manager: Any) -> None:
     for thread in threads:
         thread.join()
     assert sorted(shared.get() for _ in range(30)) == list(range(1, 31))
+
+
+def test_what_is_no_xml_is_answered_as_wrong() -> None:
+    with Bank(authkey=KEY, serializer="xmlrpclib") as manager, Client(manager.address, authkey=KEY) as client:
+        for nonsense in (b"no XML", b"<?xml version='1.0'?><a/>", b"\xff\xfe"):
+            client.send_bytes(nonsense)
+            assert b"#TRACEBACK" in client.recv_bytes()
+        assert manager.Account(1).add(1) == 2  # type: ignore[attr-defined]
