@@ -87,6 +87,8 @@ class Server:
             reactor.watch(self.watched, self.stop_event.set)
         waiting = threading.Thread(target=reactor.run, name="procession-reactor", daemon=True)
         waiting.start()
+        import hmac  # noqa: F401, PLC0415 - while the first client is on its way: the handshake needs it
+
         info("manager serving at %r", self.address)
         try:
             self.stop_event.wait()
