@@ -96,9 +96,16 @@ def log_to_stderr(level: int | str | None = None) -> logging.Logger:
 
 
 def name_records() -> None:
-    """Let all loggers' records carry our process name, if `logging` is in use: by itself it asks a module `multiprocessing`."""
+    """Let all loggers' records carry our process name, from now on or from when `logging` is imported.
+
+    By itself `logging` asks a module `multiprocessing`.
+    """
     logging: Any = sys.modules.get("logging")
-    if logging is None or state.installed or state.names_records:
+    if state.installed or state.names_records:
+        return
+    if logging is None:
+        if _AwaitLogging not in sys.meta_path:
+            sys.meta_path.insert(0, _AwaitLogging)
         return
     make: Any = logging.getLogRecordFactory()
 
@@ -110,3 +117,26 @@ def name_records() -> None:
 
     logging.setLogRecordFactory(named)
     state.names_records = True
+
+
+class _AwaitLogging:
+    """In a child that has not imported `logging`: a finder that finds it as others do, and has its records named."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any, target: Any = None) -> Any:
+        """The module's place; None for every module but `logging`."""
+        if name != "logging":
+            return None
+        sys.meta_path.remove(_AwaitLogging)
+        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path)
+        spec = next((spec for spec in specs if spec is not None), None)
+        loader: Any = None if spec is None else spec.loader
+        if loader is not None and not isinstance(loader, type):  # a class would be the loader of other modules, too
+            execute = loader.exec_module
+
+            def execute_and_name(module: Any) -> None:
+                execute(module)
+                name_records()
+
+            loader.exec_module = execute_and_name
+        return spec
