@@ -144,6 +144,7 @@ def test_items_of_a_subclass_stay_objects_of_it() -> None:
     assert mp.Value(Tenths, 3).value == 3
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(-(2**31), 2**31 - 1), max_size=12),
     st.slices(12) | st.integers(-15, 15),
