@@ -24,7 +24,7 @@ from pathlib import Path
 
 DEADLINE = 60.0
 PROMPT = "\x01next\x02"
-WAYS = ("import", "install")
+WAYS = tuple(os.environ.get("PROCESSION_DOCS_WAYS", "import install").split())  # or `standard`: the baseline
 GUARD = re.compile(r"^if __name__ == ['\"]__main__['\"]:\n", re.MULTILINE)
 
 
@@ -52,9 +52,10 @@ def change_import(source: str) -> str:
     return re.sub(r"\bimport multiprocessing(?!\.)\b", "import procession as multiprocessing", source)
 
 
-def choose_method(source: str, method: str) -> str:
+def choose_method(source: str, method: str, way: str = "import") -> str:
     """The program with the start method chosen where the documentation says to: first in the guarded part."""
-    chosen = f"__import__('procession').set_start_method({method!r}, force=True)\n"
+    module = "multiprocessing" if way == "standard" else "procession"
+    chosen = f"__import__({module!r}).set_start_method({method!r}, force=True)\n"
     guarded, found = GUARD.subn(lambda match: match[0] + "    " + chosen, source)
     return guarded if found else chosen + source
 
@@ -72,7 +73,7 @@ def free_port() -> int:
 def run_script(source: str, method: str, way: str, chooses: bool = False) -> Outcome:
     """Run it as a file: with its import changed, or unmodified under `python -m procession`."""
     with tempfile.TemporaryDirectory(prefix="procession-docs-") as folder:
-        text = source if chooses else choose_method(source, method)
+        text = source if chooses else choose_method(source, method, way)
         return _finish(_start_script(text, way, folder), DEADLINE)
 
 
@@ -89,7 +90,7 @@ def run_pair(server: str, clients: list[str], method: str, way: str) -> Outcome:
         if typed:
             typist = _Typist(server, method, way, folder)
         else:
-            process = _start_script(choose_method(server, method), way, folder)
+            process = _start_script(choose_method(server, method, way), way, folder)
         run = run_session if clients[0].startswith(">>>") else run_script
         outcomes = []
         deadline = time.monotonic() + DEADLINE
@@ -107,7 +108,7 @@ def run_pair(server: str, clients: list[str], method: str, way: str) -> Outcome:
 
 def _start_script(source: str, way: str, folder: str) -> subprocess.Popen[str]:
     Path(folder, "example.py").write_text(change_import(source) if way == "import" else source)
-    return _start(["example.py"] if way == "import" else ["-m", "procession", "example.py"], folder)
+    return _start(["-m", "procession", "example.py"] if way == "install" else ["example.py"], folder)
 
 
 def _start(arguments: list[str], folder: str, merged: bool = False) -> subprocess.Popen[str]:
@@ -142,8 +143,9 @@ class _Typist:
 
     def __init__(self, source: str, method: str, way: str, folder: str) -> None:
         examples = doctest.DocTestParser().get_examples(source)
-        begin = "import procession, sys; " + ("procession.install(); " if way == "install" else "")
-        begin += f"procession.set_start_method({method!r}); del procession; sys.ps1, sys.ps2 = {PROMPT!r}, ''; del sys"
+        module = "multiprocessing" if way == "standard" else "procession"
+        begin = f"import {module} as mp, sys; " + ("mp.install(); " if way == "install" else "")
+        begin += f"mp.set_start_method({method!r}); del mp; sys.ps1, sys.ps2 = {PROMPT!r}, ''; del sys"
         self.process = _start(["-q", "-i", "-c", begin], folder, merged=True)
         self.turns: list[tuple[str, str, str]] = []
         self._waiting = [example for example in examples if example.source.strip()]
