@@ -27,7 +27,7 @@ HEADER = struct.Struct("!i")
 class ServedClient:
     """A connection of a client that has proved that it knows the key."""
 
-    __slots__ = ("channel", "connection", "holder", "is_bound", "is_ours", "lent", "name", "owner")
+    __slots__ = ("channel", "connection", "holder", "is_bound", "is_ours", "lent", "name", "owner", "process")
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -36,6 +36,7 @@ class ServedClient:
         self.holder: tuple[str, str, int] | None = (
             None  # whose references go when this connection ends, its name and process id
         )
+        self.process: tuple[str, str, int] | None = None  # the same of the process whose thread this is
         self.owner = (f"connection {id(self)}", "")  # as which it owns locks: a process and a thread of it
         self.lent: dict[str, int] = {}  # references that went with answers: object -> how many
         self.is_ours = False  # does it understand what only this package says?

@@ -113,14 +113,16 @@ class ObjectTable:
 
     # ── references ───────────────────────────────────────────────────────────────────────────────────────────────────
     def incref(self, ident: str, holder: str = "", was_received: bool = False) -> None:
-        """One more proxy refers to an object, of the process `holder` if that is known; was it sent by somebody?"""
+        """One more proxy refers to an object; of the process `holder` if that is known. Was it sent by somebody?"""
         with self.mutex:
             referent = self.find(ident)
+            if holder:
+                held = self._holders.get(holder)
+                if held is None:
+                    return  # it is dead: this request is what it left
+                held[ident] = held.get(ident, 0) + 1
             referent.refs += 1
             referent.in_transit -= was_received
-            held = self._holders.get(holder)
-            if held is not None:
-                held[ident] = held.get(ident, 0) + 1
 
     def send(self, ident: str) -> None:
         """A proxy is on its way to somebody who will take a reference of his own."""
@@ -132,11 +134,8 @@ class ObjectTable:
         self.let_go()
         with self.mutex:
             referent = self.find(ident)
-            held = self._holders.get(holder)
-            if held is not None and ident in held:
-                held[ident] -= 1
-                if not held[ident]:
-                    del held[ident]
+            if holder and not self._take_from(holder, ident):
+                return
             referent.refs -= 1
             referent.in_transit += sent
             if referent.refs > 0:
@@ -147,6 +146,14 @@ class ObjectTable:
                 return
             self._forget(ident, referent)
         del referent  # outside the mutex: what the object's end does may take long
+
+    def _take_from(self, holder: str, ident: str) -> bool:
+        """One reference less in the ledger of a process. False: it holds none, or it is dead, and has let go of them all."""
+        held = self._holders.get(holder, {})
+        count = held.pop(ident, 0)
+        if count > 1:
+            held[ident] = count - 1
+        return count > 0
 
     def _forget(self, ident: str, referent: Referent) -> None:
         del self.referents[ident]
@@ -173,10 +180,17 @@ class ObjectTable:
         """The process is gone, and its proxies; who wants its locks is told."""
         with self.mutex:
             held = self._holders.pop(holder, {})
+        self.orphan_locks(holder, name, pid)
+        self.release(held)
+
+    def orphan_locks(self, holder: str, name: str, pid: int) -> None:
+        """Who wants a lock of this process is told that it is gone, unless it lives."""
+        with self.mutex:
+            if holder in self._holders:
+                return
             locks = [one.obj for one in self.referents.values() if isinstance(one.obj, LOCKS)]
         for lock in locks:
             lock.orphan(holder, name, pid)
-        self.release(held)
 
     def release(self, held: dict[str, int]) -> None:
         """Let go of these references, as far as the objects are still there."""

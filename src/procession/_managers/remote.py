@@ -91,7 +91,7 @@ class RemoteServer:
     def incref(self, ident: str, was_received: bool = False) -> None:
         """Hold a reference to an object, until `decref` or until this process ends."""
         if self.session().is_ours:
-            self.request("incref", (ident, self.hold(), was_received))
+            self.request("incref", (ident, self.hold()[0], was_received))
         else:
             self._request_separately("incref", (ident,))
 
@@ -113,8 +113,8 @@ class RemoteServer:
         except (OSError, EOFError, ProcessError):
             return
 
-    def hold(self) -> str:
-        """The name under which this process holds references: the server lets go of them when a connection ends."""
+    def hold(self) -> tuple[str, str, int]:
+        """What this process is for the server, which lets go of its references when a connection ends: a mark, a name, a process id."""
         with self._life_lock:
             if self._life is None:
                 life, holder = self.connect(), os.urandom(8).hex()
@@ -124,7 +124,7 @@ class RemoteServer:
                     life.close()
                     raise
                 self._life, self._holder = life, holder
-            return self._holder
+            return self._holder, current_process().name, os.getpid()
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def died(self) -> ManagerDied:

@@ -110,6 +110,10 @@ class Server:
         self.objects.release(client.lent)
         if client.holder is not None:
             self.objects.release_all(*client.holder)
+        elif (
+            client.process is not None
+        ):  # what it had asked for when it died may have been done after its death was seen
+            self.objects.orphan_locks(*client.process)
 
     # ── calls of proxies ─────────────────────────────────────────────────────────────────────────────────────────────
     def answer(self, client: ServedClient, request: Any) -> tuple[str, Any]:
@@ -190,7 +194,8 @@ class Server:
             return True
         elif request == "#of":
             client.is_ours = True
-            client.owner = state.serving.owner = tuple(args)
+            client.process, thread = tuple(args[:3]), args[3]
+            client.owner = state.serving.owner = (args[0], thread)
             return True
         if request not in self.public:
             raise ValueError(f"{request!r} is no request to a manager")

@@ -71,6 +71,15 @@ class Lock:
         self._owner = self._death = None
         self._changed.notify()
 
+    def take_back(self) -> None:
+        """Undo an `acquire` of this thread's client, which has gone since; unless that was seen already, and the lock freed."""
+        with self._mutex:
+            if self._owner == current_owner():
+                self._undo()
+
+    def _undo(self) -> None:
+        self._free()
+
     def locked(self) -> bool:
         """Does anybody hold it?"""
         return self._owner is not None
@@ -115,9 +124,12 @@ class RLock(Lock):
         with self._mutex:
             if self._owner != current_owner():
                 raise RuntimeError("cannot release un-acquired lock")
-            self._count -= 1
-            if not self._count:
-                self._free()
+            self._undo()
+
+    def _undo(self) -> None:
+        self._count -= 1
+        if not self._count:
+            self._free()
 
     def _free(self) -> None:
         self._count = 0
@@ -151,6 +163,13 @@ class Condition(threading.Condition):
         """Does anybody hold its lock?"""
         locked: bool = self.lock.locked()
         return locked
+
+    def take_back(self) -> None:
+        """Undo an `acquire` of this thread's client, which has gone since."""
+        if isinstance(self.lock, Lock):
+            self.lock.take_back()
+        else:
+            self.lock.release()
 
     def recover(self) -> bool:
         """If its lock is orphaned: free it. Was it?"""

@@ -139,16 +139,16 @@ class Queue(_Queue):
             self.not_full.notify_all()
 
 
-LOCKS = (Lock, Condition, Semaphore, BoundedSemaphore)
-
-
 def take_back(obj: Any, method: str, result: Any) -> None:
     """Undo, as far as possible, a call whose result nobody receives: the client has died while it waited."""
     if method == "get" and isinstance(obj, Queue):
         obj.put_back(result)
-    elif method == "acquire" and result and isinstance(obj, LOCKS):
-        obj.release()
+    elif method == "acquire" and result:
+        if isinstance(obj, Lock | Condition):
+            obj.take_back()
+        elif isinstance(obj, Semaphore | BoundedSemaphore):
+            obj.release()
     elif method == "wait" and isinstance(obj, Condition):
-        if result:
+        if result and obj._is_owned():  # type: ignore[attr-defined]  # typeshed has it not
             obj.notify()  # another one takes its place
-        obj.release()
+        obj.take_back()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -50,6 +51,9 @@ class Account:
 
     def threads(self) -> int:
         return threading.active_count()
+
+    def descriptors(self) -> int:
+        return len(os.listdir("/proc/self/fd"))
 
     def calls(self) -> int:
         """How many calls run in the server, this one included."""

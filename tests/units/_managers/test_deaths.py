@@ -42,11 +42,12 @@ def test_the_managers_death_is_one_clear_error_for_every_proxy(manager: Any, cal
 
 @pytest.mark.parametrize("calls", [0, 100])
 def test_a_call_that_waits_is_told_of_the_managers_death_at_once(manager: Any, calls: int) -> None:
-    shared, account, told = manager.Queue(), manager.Account(), []
+    shared, account, ready, told = manager.Queue(), manager.Account(), threading.Event(), []
 
     def wait() -> None:
         for _ in range(calls):
             shared.qsize()
+        ready.set()
         try:
             shared.get()
         except ManagerDied:
@@ -54,6 +55,7 @@ def test_a_call_that_waits_is_told_of_the_managers_death_at_once(manager: Any, c
 
     thread = threading.Thread(target=wait)
     thread.start()
+    assert ready.wait(SECONDS)
     wait_until(lambda: account.calls() == 2)
     killed = time.monotonic()
     kill(manager)
@@ -130,18 +132,21 @@ def wait_until(is_so: Any) -> None:
         never.wait(0.01)
 
 
-def take(shared: Any) -> None:
-    for _ in range(20):
-        shared.qsize()  # the later calls go by a channel
+def take(shared: Any, ready: Any, calls: int) -> None:
+    for _ in range(calls):
+        shared.qsize()
+    ready.set()
     shared.get()
 
 
-@pytest.mark.parametrize("is_remote", [False, True])
-def test_what_a_client_had_not_received_when_it_was_killed_is_not_lost(is_remote: bool) -> None:
-    with Bank(("127.0.0.1", 0) if is_remote else None) as manager:
-        shared, account = manager.Queue(), manager.Account()  # type: ignore[attr-defined]
-        child = mp.Process(target=take if is_remote else shared.get, args=(shared,) if is_remote else ())
+@pytest.mark.parametrize("calls", [0, 20])  # by the connection, and by the channel
+@pytest.mark.parametrize("address", [None, ("127.0.0.1", 0)])
+def test_what_a_client_had_not_received_when_it_was_killed_is_not_lost(address: Any, calls: int) -> None:
+    with Bank(address) as manager:
+        shared, account, ready = manager.Queue(), manager.Account(), mp.Event()  # type: ignore[attr-defined]
+        child = mp.Process(target=take, args=(shared, ready, calls))
         child.start()
+        assert ready.wait(SECONDS)
         wait_until(lambda: account.calls() == 2)
         child.kill()
         child.join()
