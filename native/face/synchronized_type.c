@@ -49,11 +49,11 @@ PyObject *read_item(synchronized_object *self, char *item) {
         bits = load_bits(self->code, item);
         if (!synchronized_give(self)) return NULL;
     }
-    return object_of_bits(self->code, bits);
+    return PN_UNLIKELY(fault_raised()) ? NULL : object_of_bits(self->code, bits);
 }
 
 int write_item(synchronized_object *self, char *item, item_bits bits) {
-    if (PN_LIKELY(access_at_once(self, item, &bits, true))) return 0;
+    if (PN_LIKELY(access_at_once(self, item, &bits, true))) return PN_UNLIKELY(fault_raised()) ? -1 : 0;
     if (!synchronized_take(self)) return -1;
     store_bits(self->code, item, bits);
     return synchronized_give(self) ? 0 : -1;

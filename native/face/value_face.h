@@ -55,10 +55,12 @@ static inline bool access_at_once(synchronized_object *self, char *item, item_bi
     if (PN_UNLIKELY(me == 0)) return false;
     bool held = self->recursive && lock_is_held_by(lock, me);
     if (!held && PN_UNLIKELY(pn_lock_try(lock, me) != PN_OK)) return false;
+    PN_FAULT("value.access.taken");
     if (store)
         store_bits(self->code, item, *bits);
     else
         *bits = load_bits(self->code, item);
+    PN_FAULT("value.access.before_give");
     if (!held) (void)pn_lock_release(lock);
     return true;
 }
