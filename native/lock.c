@@ -1,7 +1,8 @@
 /* lock.c: the slow ways of Lock and RLock. The words are drawn in lock.h.
  *
  * A dead holder's lock is orphaned by whoever notices first, once, by one CAS; the word keeps naming the dead one until somebody who
- * has repaired what the lock guards calls pn_lock_recover. A thread that waits for a Lock that it holds itself waits: its row says so.  */
+ * has repaired what the lock guards calls pn_lock_recover. A release wakes two: the heir, and a witness that goes back to sleep on the
+ * heir's life word; else those who sleep on watch one who let go long ago (tests/model/owner_lock.py, rule 3). A thread that waits for a Lock that it holds itself waits: its row says so.  */
 #include "lock.h"
 #include "fault.h"
 #include "platform.h"
@@ -56,7 +57,7 @@ static pn_code take(pn_lock *lock, pn_owner me) {
 
 /* `mine` gets the waiters bit after a sleep: others may still sleep. The backstop brings us up as INTERRUPTED, so that the caller can
  * look for a signal that came between its last look and our sleep. */
-pn_code pn_lock_acquire_slow(pn_lock *lock, pn_owner me, pn_deadline deadline) {
+static pn_code acquire(pn_lock *lock, pn_owner me, pn_deadline deadline, bool *slept) {
     uint64_t mine = me;
     int64_t up_at = 0;
     for (int round = 0;;) {
@@ -76,14 +77,25 @@ pn_code pn_lock_acquire_slow(pn_lock *lock, pn_owner me, pn_deadline deadline) {
         if (up_at == 0) up_at = pn_clock() + PN_BACKSTOP;
         else if (pn_clock() >= up_at) return PN_INTERRUPTED;
         pn_code code = wait_for(lock, seen, deadline);
+        *slept = true;
         if (code == PN_TIMEOUT || code == PN_INTERRUPTED) return code;
         mine = me | PN_WAITERS;
     }
 }
 
+/* Who gives up may have been the witness: another one shall look. */
+pn_code pn_lock_acquire_slow(pn_lock *lock, pn_owner me, pn_deadline deadline) {
+    bool slept = false;
+    pn_code code = acquire(lock, me, deadline, &slept);
+    if (!slept || (code != PN_TIMEOUT && code != PN_INTERRUPTED)) return code;
+    PN_FAULT("lock.acquire.give_up");
+    if (atomic_load_explicit(&lock->word, memory_order_relaxed) & PN_WAITERS) pn_futex_wake(pn_low_half(&lock->word), 1);
+    return code;
+}
+
 void pn_lock_wake(pn_lock *lock) {
     PN_FAULT("lock.release.before_wake");
-    pn_futex_wake(pn_low_half(&lock->word), 1);
+    pn_futex_wake(pn_low_half(&lock->word), 2);
 }
 
 static uint64_t free_word(pn_lock *lock) {

@@ -1,6 +1,7 @@
 /* section.c: the slow ways into and out of an internal section: spin, sleep, adopt. The words are drawn in section.h.
  *
  * Who has slept takes the word with the waiters bit: it cannot know whether others still sleep. Costs one useless wake at most.
+ * A release wakes two: the heir, and a witness that goes back to sleep on the heir's life word (tests/model/owner_lock.py, rule 3).
  * A holder that was killed between letting go and waking is no loss: it took our sleep's life word along.  */
 #include "section.h"
 #include "fault.h"
@@ -70,5 +71,5 @@ pn_code pn_section_try(pn_section *section, pn_owner me) {
 
 void pn_section_wake(pn_section *section) {
     PN_FAULT("section.leave.before_wake");
-    pn_futex_wake(pn_low_half(&section->word), 1);
+    pn_futex_wake(pn_low_half(&section->word), 2);
 }

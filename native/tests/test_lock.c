@@ -193,16 +193,20 @@ static int wait_in_row(intptr_t unused) {
     return acquire(the_lock(), PN_FOREVER) == PN_OK ? (int)unused : 1;
 }
 
+static pn_wait_row *row_of(pid_t pid) {
+    for (uint32_t index = 1; index < pn_slots_in_use(); index++)
+        for (int row = 0; row < PN_WAIT_ROWS; row++)
+            if (pn_slot(index)->pid == (uint32_t)pid && atomic_load(&pn_slot(index)->waits[row].tid) == (uint32_t)pid)
+                return &pn_slot(index)->waits[row];
+    return NULL;
+}
+
 TEST(a_row_says_who_waits_for_what_and_who_holds_it) {
     pn_lock *lock = make(false);
     CHECK(acquire(lock, PN_NOW) == PN_OK);
     pid_t waiter = start(wait_in_row, 0);
     AWAIT_SLEEPERS(1, PN_WAIT_LOCK);
-    pn_wait_row *found = NULL;
-    for (uint32_t index = 1; index < pn_slots_in_use(); index++)
-        for (int row = 0; row < PN_WAIT_ROWS; row++)
-            if (pn_slot(index)->pid == (uint32_t)waiter && atomic_load(&pn_slot(index)->waits[row].tid) == (uint32_t)waiter)
-                found = &pn_slot(index)->waits[row];
+    pn_wait_row *found = row_of(waiter);
     CHECK(found != NULL && found->object == pn_offset_of(lock) + offsetof(pn_lock, block) && found->held_by == pn_self());
     CHECK(found->since > 0 && found->since <= pn_clock() && found->deadline == PN_FOREVER);
     CHECK(pn_lock_release(lock) == PN_OK);
@@ -211,6 +215,41 @@ TEST(a_row_says_who_waits_for_what_and_who_holds_it) {
     CHECK(row >= 0 && sleepers(PN_WAIT_PROCESS) == 1);
     pn_wait_end(row);
     CHECK(sleepers(PN_WAIT_PROCESS) == 0);
+}
+
+static int hold_or_be_told(intptr_t unused) {
+    if (acquire(the_lock(), PN_FOREVER) == PN_OWNER_DIED) return 7;
+    for (;;) pause();
+    return (int)unused;
+}
+
+static bool is_asleep(pid_t pid) {
+    char path[64], state = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+    fclose(file);
+    return state == 'S';
+}
+
+/* The row tells whose life is watched, and the time of the sleep that no backstop has brought it about. */
+TEST(who_sleeps_on_after_a_release_watches_the_heir) {
+    pn_lock *lock = make(false);
+    pid_t waiters[2];
+    pn_owner me = pn_self(), heir;
+    CHECK(acquire(lock, PN_NOW) == PN_OK);
+    for (int i = 0; i < 2; i++) waiters[i] = start(hold_or_be_told, 0);
+    AWAIT_SLEEPERS(2, PN_WAIT_LOCK);
+    AWAIT(is_asleep(waiters[0]) && is_asleep(waiters[1])); /* a row is written just before the sleep */
+    int64_t released = pn_clock();
+    CHECK(pn_lock_release(lock) == PN_OK);
+    AWAIT((heir = pn_lock_owner(lock)) != 0 && heir != me);
+    pid_t other = waiters[pn_slot(pn_owner_slot(heir))->pid == (uint32_t)waiters[0]];
+    pn_wait_row *row;
+    AWAIT((row = row_of(other)) != NULL && row->held_by == heir);
+    CHECK(row->since - released < PN_BACKSTOP / 2);
+    kill((pid_t)pn_slot(pn_owner_slot(heir))->pid, SIGKILL);
+    CHECK(reap(other) == 7);
 }
 
 TEST(who_waits_for_a_lock_that_it_holds_itself_waits_and_its_deadline_counts) {
@@ -235,8 +274,8 @@ static int use_for_ever(intptr_t mortal) {
 
 static int use_until_killed(intptr_t point) {
     static const char *const points[] = {"lock.acquire.before_sleep", "lock.acquire.after_cas", "lock.release.before_wake",
-                                         "lock.orphan.after_cas", "wait.sleep.after"};
-    CHECK(pn_self() != 0 && pn_fault_arm(points[point % 5], PN_FAULT_KILL, (uint32_t)point % 7) == PN_OK);
+                                         "lock.orphan.after_cas", "wait.sleep.after", "lock.acquire.give_up"};
+    CHECK(pn_self() != 0 && pn_fault_arm(points[point % 6], PN_FAULT_KILL, (uint32_t)point % 7) == PN_OK);
     return use_for_ever(1);
 }
 
@@ -264,5 +303,6 @@ TESTS(RUN(a_pair_costs_nanoseconds), RUN(four_processes_count_together_under_one
       RUN(an_rlock_counts_and_belongs_to_its_thread_not_to_its_children),
       RUN(signals_come_up_as_interrupted_and_do_not_move_the_deadline), RUN(the_backstop_brings_a_waiter_up_without_any_signal),
       RUN(a_row_says_who_waits_for_what_and_who_holds_it),
+      RUN(who_sleeps_on_after_a_release_watches_the_heir),
       RUN(who_waits_for_a_lock_that_it_holds_itself_waits_and_its_deadline_counts),
       RUN(a_lock_goes_on_when_its_users_are_killed_at_any_point))
