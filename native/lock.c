@@ -98,8 +98,17 @@ void pn_lock_wake(pn_lock *lock) {
     pn_futex_wake(pn_low_half(&lock->word), 2);
 }
 
+/* The word is not read: whatever has become of the condition, one wake-up too many is the worst. */
+static void wake_deferred(pn_off word) {
+    PN_FAULT("lock.release.before_deferred");
+    pn_futex_wake(pn_at(word), 1);
+}
+
 static uint64_t free_word(pn_lock *lock) {
+    pn_off deferred = atomic_load_explicit(&lock->deferred, memory_order_relaxed);
+    if (PN_UNLIKELY(deferred != 0)) atomic_store_explicit(&lock->deferred, 0, memory_order_relaxed);
     uint64_t old = atomic_exchange_explicit(&lock->word, 0, memory_order_release);
+    if (PN_UNLIKELY(deferred != 0)) wake_deferred(deferred);
     if (PN_UNLIKELY((uint32_t)old & PN_WAITERS)) pn_lock_wake(lock);
     return old;
 }

@@ -18,7 +18,8 @@ typedef struct pn_lock {
     pn_spin spin;
     _Atomic uint32_t noted_by;    /* the thread whose CPU `spin` names; if it is not the holder, that CPU says nothing */
     int64_t since;                /* when it was orphaned or last contended; informative */
-    uint64_t reserved[2];
+    _Atomic pn_off deferred;      /* the word of one who was notified while the holder holds (condition.h): its release wakes it; 0: none */
+    uint64_t reserved;
 } pn_lock;
 _Static_assert(sizeof(pn_lock) == 64, "a lock is one cache line");
 
@@ -49,6 +50,7 @@ static inline pn_code pn_rlock_try(pn_lock *lock, pn_owner me) {             /* 
 static inline pn_code pn_rlock_release(pn_lock *lock, pn_owner me) {         /* OK, NOT_OWNER */
     uint64_t mine = me;
     if (PN_LIKELY(atomic_load_explicit(&lock->recursion, memory_order_relaxed) == 0) &&
+        PN_LIKELY(atomic_load_explicit(&lock->deferred, memory_order_relaxed) == 0) &&
         PN_LIKELY(atomic_compare_exchange_strong_explicit(&lock->word, &mine, 0, memory_order_release, memory_order_relaxed))) return PN_OK;
     return pn_rlock_release_slow(lock, me);
 }

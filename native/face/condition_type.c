@@ -56,7 +56,7 @@ static pn_code sleep_until_told(condition_object *self, pn_off node, int64_t tim
     WITHOUT_GIL(code, pn_condition_wait(condition, pn_self(), node, deadline));
     if (code != PN_INTERRUPTED) return code;
     PyErr_Fetch(&raised->type, &raised->value, &raised->traceback);
-    if (pn_condition_withdraw(condition, pn_self(), node)) pn_condition_notify(condition, pn_self(), 1); /* it goes to somebody else */
+    if (pn_condition_withdraw(condition, pn_self(), node)) pn_condition_notify(condition, pn_self(), 1, NULL); /* it goes to somebody else */
     return code;
 }
 
@@ -99,7 +99,7 @@ static PyObject *condition_wait(PyObject *op, PyObject *const *args, Py_ssize_t 
 static PyObject *notify(PyObject *op, uint32_t n) {
     if (!held(SELF(op), "notify()")) return NULL;
     pn_lock_note(SELF(op)->word, pn_self()); /* whoever is told comes for the lock next */
-    uint32_t told = n == 0 ? 0 : pn_condition_notify(CONDITION(op), pn_self(), n);
+    uint32_t told = n == 0 ? 0 : pn_condition_notify(CONDITION(op), pn_self(), n, SELF(op)->word);
     return fault_raised() ? NULL : PyLong_FromUnsignedLong(told);
 }
 

@@ -91,6 +91,16 @@ static inline int sleepers(pn_reason reason) {
 }
 #define AWAIT_SLEEPERS(n, reason) AWAIT(sleepers(reason) >= (n))
 
+/* Asleep in the kernel: a row is written just before the sleep. */
+static inline bool is_asleep(pid_t pid) {
+    char path[64], state = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+    fclose(file);
+    return state == 'S';
+}
+
 typedef struct harness_test { const char *name; void (*run)(void); } harness_test;
 #define TEST(name) static void name(void)
 #define RUN(name) {#name, name}

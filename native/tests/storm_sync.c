@@ -95,7 +95,7 @@ static void use_condition(void) {
     pn_condition *condition = pn_at(s->condition);
     if (random_below(3) == 0) {
         begin(NOTIFY);
-        uint32_t n = random_below(4) == 0 ? UINT32_MAX : random_below(3), told = pn_condition_notify(condition, pn_self(), n);
+        uint32_t n = random_below(4) == 0 ? UINT32_MAX : random_below(3), told = pn_condition_notify(condition, pn_self(), n, NULL);
         atomic_fetch_add(&s->told, told);
         FAIL_IF(told > n || told > WORKERS);
         return;
@@ -197,7 +197,7 @@ static void check_objects(void) {
     pn_semaphore *semaphore = pn_at(s->semaphore);
     atomic_fetch_add(&s->recovered, pn_semaphore_recover(semaphore, pn_self()));
     FAIL_IF(pn_semaphore_value(semaphore) != PERMITS);
-    FAIL_IF(pn_condition_notify(pn_at(s->condition), pn_self(), UINT32_MAX) != 0);
+    FAIL_IF(pn_condition_notify(pn_at(s->condition), pn_self(), UINT32_MAX, NULL) != 0);
     FAIL_IF(pn_condition_waiting(pn_at(s->condition), pn_self()) != 0);
     pn_barrier_reset(pn_at(s->barrier), pn_self());
     FAIL_IF(pn_barrier_waiting(pn_at(s->barrier), pn_self()) != 0 || pn_barrier_is_broken(pn_at(s->barrier)));

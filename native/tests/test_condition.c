@@ -3,7 +3,7 @@
 #include "../chain.h"
 #include "points.h"
 
-enum { CONDITION, TOLD, ENLISTED, DONE, STOP, OK_ENDS, ORDER = 20 };
+enum { CONDITION, TOLD, ENLISTED, DONE, STOP, OK_ENDS, LOCK, KILLED_AT, ORDER = 20 };
 
 static pn_condition *make(void) {
     pn_off object = 0;
@@ -13,7 +13,7 @@ static pn_condition *make(void) {
 }
 
 static pn_condition *condition(void) { return object_at(CONDITION); }
-static uint32_t notify(uint32_t n) { return pn_condition_notify(condition(), pn_self(), n); }
+static uint32_t notify(uint32_t n) { return pn_condition_notify(condition(), pn_self(), n, NULL); }
 static uint32_t waiting(void) { return pn_condition_waiting(condition(), pn_self()); }
 
 static pn_off enlist(void) {
@@ -180,6 +180,76 @@ TEST(a_notification_taken_to_the_grave_is_passed_on) {
     CHECK(notify(1) == 1 && reap(late) == PN_OK);
 }
 
+/* ── who watches the notifier ── */
+static pn_lock *the_lock(void) { return object_at(LOCK); }
+
+static void make_with_lock(void) {
+    pn_off lock = 0;
+    make();
+    CHECK(pn_lock_create(false, &lock) == PN_OK);
+    note_object(LOCK, lock);
+}
+
+/* The first notification tells whom to watch; the second may be put off. */
+static int wait_twice(intptr_t unused) {
+    for (int i = 0; i < 2; i++) {
+        pn_off node = enlist();
+        atomic_fetch_add(&shared->words[ENLISTED], 1);
+        CHECK(wait_for(node, PN_FOREVER) == PN_OK);
+        atomic_fetch_add(&shared->words[DONE], 1);
+    }
+    return (int)unused;
+}
+
+static void notify_holding(void) {
+    CHECK(pn_lock_try(the_lock(), pn_self()) == PN_OK);
+    CHECK(pn_condition_notify(condition(), pn_self(), 1, the_lock()) == 1);
+}
+
+static void notify_first(pid_t waiter) {
+    AWAIT(atomic_load(&shared->words[ENLISTED]) == 1);
+    notify_holding();
+    CHECK(atomic_load(&the_lock()->deferred) == 0); /* it watched nobody */
+    CHECK(pn_lock_release(the_lock()) == PN_OK);
+    AWAIT(atomic_load(&shared->words[ENLISTED]) == 2 && sleepers(PN_WAIT_CONDITION) == 1 && is_asleep(waiter));
+}
+
+TEST(who_watches_the_notifier_is_woken_when_that_lets_go_of_the_lock) {
+    make_with_lock();
+    pid_t waiter = start(wait_twice, 0);
+    notify_first(waiter);
+    notify_holding();
+    CHECK(atomic_load(&the_lock()->deferred) != 0 && is_asleep(waiter));
+    int64_t released = pn_clock();
+    CHECK(pn_lock_release(the_lock()) == PN_OK && atomic_load(&the_lock()->deferred) == 0);
+    AWAIT(atomic_load(&shared->words[DONE]) == 2);
+    CHECK(pn_clock() - released < PN_BACKSTOP / 2 && reap(waiter) == 0);
+}
+
+static const char *const deferring[] = {"condition.notify.after_deferred", "condition.notify.before_wake", "lock.release.before_deferred"};
+
+static int notify_and_be_killed(intptr_t index) {
+    notify_first((pid_t)atomic_load(&shared->words[TOLD]));
+    CHECK(pn_fault_arm(deferring[index], PN_FAULT_KILL, 0) == PN_OK);
+    atomic_store(&shared->words[KILLED_AT], pn_clock());
+    notify_holding();
+    (void)pn_lock_release(the_lock());
+    return 0;
+}
+
+TEST(a_notifier_that_is_killed_before_it_wakes_is_told_to_who_watches_it) {
+    for (intptr_t index = 0; index < 3; index++) {
+        make_with_lock();
+        for (int word = ENLISTED; word <= DONE; word++) atomic_store(&shared->words[word], 0);
+        pid_t waiter = start(wait_twice, 0);
+        atomic_store(&shared->words[TOLD], waiter);
+        CHECK(reap(start(notify_and_be_killed, index)) == -SIGKILL);
+        AWAIT(atomic_load(&shared->words[DONE]) == 2);
+        CHECK(pn_clock() - atomic_load(&shared->words[KILLED_AT]) < PN_BACKSTOP / 2);
+        CHECK(reap(waiter) == 0);
+    }
+}
+
 static const char *const points[] = {
     "waiters.add.before_ticket", "waiters.add.before_state", "waiters.add.after_state",
     "condition.enlist.after_section", "condition.wait.before_sleep",
@@ -188,6 +258,7 @@ static const char *const points[] = {
     "waiters.repair.before", "waiters.repair.after",
     "waiters.pass_on.before_state", "waiters.free_the_dead.before_free",
     "waiters.poke.before_state", "waiters.poke.after_wake", /* by the Barrier's tests */
+    "condition.notify.after_deferred", /* above */
 };
 enum { WAITING = 5, NOTIFYING = 9, LEAVING = 11, REPAIRING = 13, PASSING_ON = 14, FREEING = 15 };
 
@@ -268,4 +339,6 @@ TEST(a_kill_at_any_point_leaves_a_condition_that_works) {
 
 TESTS(RUN(a_notification_that_nobody_waits_for_is_forgotten), RUN(notify_tells_the_oldest), RUN(there_may_be_more_waiters_than_nodes),
       RUN(who_withdraws_learns_whether_it_had_been_told), RUN(as_many_waits_end_well_as_notify_has_counted),
-      RUN(the_dead_take_no_notification), RUN(a_notification_taken_to_the_grave_is_passed_on), RUN(a_kill_at_any_point_leaves_a_condition_that_works))
+      RUN(the_dead_take_no_notification), RUN(a_notification_taken_to_the_grave_is_passed_on),
+      RUN(who_watches_the_notifier_is_woken_when_that_lets_go_of_the_lock),
+      RUN(a_notifier_that_is_killed_before_it_wakes_is_told_to_who_watches_it), RUN(a_kill_at_any_point_leaves_a_condition_that_works))

@@ -223,15 +223,6 @@ static int hold_or_be_told(intptr_t unused) {
     return (int)unused;
 }
 
-static bool is_asleep(pid_t pid) {
-    char path[64], state = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *file = fopen(path, "r");
-    CHECK(file != NULL && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
-    fclose(file);
-    return state == 'S';
-}
-
 /* The row tells whose life is watched, and the time of the sleep that no backstop has brought it about. */
 TEST(who_sleeps_on_after_a_release_watches_the_heir) {
     pn_lock *lock = make(false);

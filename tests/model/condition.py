@@ -10,7 +10,9 @@ backstop only.
 
 Promises: notify's count is the number of waits that end with "told", but for the dead; without deaths nobody needs the
 backstop; with one death it is what saves, and nothing else does, when death strikes
-- a notifier between telling and waking (AFTER_TELL): the node says TOLD, and its owner sleeps on;
+- a notifier between telling and waking (AFTER_TELL): the node says TOLD, and its owner sleeps on, unless it watches
+  that notifier's life (`watches`). Therefore a waiter watches whoever notified last; and the wake of one who watches
+  the notifier may be put off until that lets go of the user's lock (in the C: `pn_lock.deferred`);
 - a waiter between being told and leaving (AFTER_TOLD): another one may be due.
 Not here: the user's lock round wait and notify, which orders them and the predicate.
 """
@@ -25,16 +27,15 @@ from .section import REGISTERS as SECTION_REGISTERS
 from .state import DIED, Status
 from .waiters import FACTS, TOLD, WAITERS_STEPS, WAITING, add, enter_list, free, leave_list, pass_on, tell
 from .waiters import REGISTERS as WAITERS_REGISTERS
+from .waiting import OWNER_DIED, TIMED_OUT, sleep_watching, waiting_steps
 from .waiting import REGISTERS as WAITING_REGISTERS
-from .waiting import TIMED_OUT, sleep_watching, waiting_steps
-
-SLEEPING = ("wait.sleep", "wait.timed_out", "wait.awake")  # it watches nobody
 
 REGISTERS = (
     *SECTION_REGISTERS,
     *WAITERS_REGISTERS,
     *WAITING_REGISTERS,
     "timed",  # its wait may end by time
+    "watches",  # whose life it watches: a bit for each process
     "notifies",  # how many it tells; 0: it waits
     "result",  # of a wait: 1 told, 2 out of time
 )
@@ -58,13 +59,15 @@ def wait_look(t: Turn) -> str:
     """Told?"""
     if t.load(f"state[{t.me}]") != WAITING or t.r["woke"] == TIMED_OUT:
         return free(t, then="condition.wait.done")
-    t.r["may_time_out"] = t.r["timed"]
+    t.r.update(may_time_out=t.r["timed"], watched=t.r["watches"])
     return sleep_watching(t, then="condition.wait.check")
 
 
 def wait_check(t: Turn) -> str:
     """Still waiting though awake: has somebody died with a notification that this or another one could use?"""
     waiting = t.load(f"state[{t.me}]") == WAITING
+    if t.r["woke"] == OWNER_DIED:
+        t.r["watches"] = 0  # once is enough
     if waiting and t.r["woke"] != TIMED_OUT:
         return enter_list(t, then="condition.pass_on")
     return free(t, then="condition.wait.done")
@@ -82,7 +85,7 @@ def passed_on(t: Turn) -> str:
 
 def wait_done(t: Turn) -> str:
     """What was in the node when it was freed."""
-    t.r.update(result=1 if t.r["seen"] == TOLD else 2, seen=0, woke=0, may_time_out=0, told=0)
+    t.r.update(result=1 if t.r["seen"] == TOLD else 2, seen=0, woke=0, may_time_out=0, told=0, watches=0, watched=0)
     return t.back()
 
 
@@ -106,7 +109,7 @@ def notify_done(t: Turn) -> str:
 STEPS: dict[str, Step] = (
     SECTION
     | WAITERS_STEPS
-    | {name: step for name, step in waiting_steps(lambda t: (f"state[{t.me}]", WAITING)).items() if name in SLEEPING}
+    | waiting_steps(lambda t: (f"state[{t.me}]", WAITING))
     | {
         "condition.begin": begin,  # private
         "condition.enlisted": enlisted,  # private
@@ -124,9 +127,10 @@ STEPS: dict[str, Step] = (
 # -- who uses it ------------------------------------------------------------------------------------------------
 
 
-def waiter(*, timed: bool = False, mortal: bool = True) -> Program:
-    """Waits once, for ever or until some time."""
-    return Program(ENTER, ("condition.begin", "waiters.entered"), {"timed": int(timed)}, mortal=mortal)
+def waiter(*, timed: bool = False, mortal: bool = True, watches: int = 0) -> Program:
+    """Waits once, for ever or until some time; watches the lives of processes, a bit for each."""
+    registers = {"timed": int(timed), "watches": watches}
+    return Program(ENTER, ("condition.begin", "waiters.entered"), registers, mortal=mortal)
 
 
 def notifier(count: int = 1, *, mortal: bool = True) -> Program:

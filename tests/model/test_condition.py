@@ -31,6 +31,15 @@ def test_a_death_between_telling_and_leaving_is_left_to_the_backstop() -> None:
 
 
 @pytest.mark.slow
+def test_who_watches_the_notifier_learns_of_its_death_at_once() -> None:
+    expect_promises_kept(explore(condition_model("one waiter", waiter(watches=0b10), notifier())))
+    both = condition_model("all", waiter(watches=0b100), waiter(watches=0b100), notifier(2))
+    expect_promises_kept(explore(both))
+    timed = condition_model("timed", waiter(timed=True, watches=0b10), notifier())
+    expect_promises_kept(explore(timed))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_backstop_saves(count: int) -> None:
     programs = waiter(timed=True), waiter(), notifier(count)
@@ -40,7 +49,7 @@ def test_the_backstop_saves(count: int) -> None:
 
 @pytest.mark.slow
 def test_every_step_is_run() -> None:
-    programs = waiter(timed=True), waiter(), notifier(2)
+    programs = waiter(timed=True, watches=0b100), waiter(), notifier(2)
     run = explore(condition_model("all", *programs), backstop=True).steps_run
     assert set(STEPS) - run == {"waiters.tell.round"}  # the barrier's
 
