@@ -25,7 +25,7 @@ ifeq ($(FREE_THREADED),1)
 WHEEL_OPTIONS += -Csetup-args=-Dpython.allow_limited_api=false
 endif
 
-.PHONY: all demo test native pytest lint format conformance storm bench results wheel install clean
+.PHONY: all demo test native pytest lint format conformance storm dropin bench results wheel install clean
 .DELETE_ON_ERROR:
 
 all: install
@@ -93,6 +93,17 @@ storm: $(VENV)/.installed
 	PROCESSION_STORM=10 BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/native-tests storm
 	PROCESSION_STORM=10 $(BIN)/python -m pytest tests -m stress $(ARGS)
 
+$(VENV)-dropin/.packages: tests/dropin/requirements.txt $(VENV)/.tools
+	$(PYTHON) -m venv $(VENV)-dropin
+	$(VENV)-dropin/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -r tests/dropin/requirements.txt -r $(VENV)/requirements.txt
+	@touch $@
+
+dropin: $(VENV)-dropin/.packages $(VENV)/.tools
+	PATH="$(abspath $(VENV)-dropin/bin):$$PATH" $(VENV)-dropin/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --no-build-isolation --no-deps --force-reinstall $(subst /wheel,/wheel-dropin,$(WHEEL_OPTIONS)) .
+	PROCESSION_DROPIN=1 $(VENV)-dropin/bin/python -m pytest tests/dropin $(ARGS)
+
 lint: $(VENV)/.installed $(VENV)/.lint
 	@export PATH="$(abspath $(BIN)):$$PATH"; failed=; \
 	check() { echo "== $$*"; "$$@" || failed="$$failed $$1"; }; \
@@ -108,4 +119,4 @@ format: $(VENV)/.lint
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(BUILD) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV)
+	rm -rf $(BUILD) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis $(VENV) $(VENV)-dropin

@@ -2,7 +2,7 @@
 
 Promises: after `install()` every `import multiprocessing…` in this program finds the doors of this package; children that it starts, by
 whatever method, install it too, before they import the program. So do interpreters that packages start by their own means, as long as
-they get this process's environment and run where the package is installed (`procession-drop-in.pth`, which reads `INSTALLED`).
+they get this process's environment and run where the package is installed (`_procession-drop-in.pth`, which reads `INSTALLED`).
 The standard library's package is not imported.
 Not here: which names the doors have.
 """

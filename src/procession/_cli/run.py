@@ -1,7 +1,7 @@
 """`python -m procession PROGRAM [ARGS]`: runs a program that was written for the standard library's module.
 
 Promises: the program sees what it would see if Python ran it: `sys.argv`, `sys.path[0]`, `__main__`, `__file__`, `__spec__`; its exit code
-is its own. A program is a script, a directory or a zip file with a `__main__`, `-m MODULE`, or `-c CODE`.
+is its own. A program is a script, a directory or a zip file with a `__main__`, `-m MODULE`, `-c CODE`, or standard input.
 Not here: what `multiprocessing` means (`drop_in.py`).
 """
 
@@ -25,9 +25,11 @@ __all__ = ["main", "run_code", "run_module", "run_path"]
 USAGE = """usage: python -m procession PROGRAM [ARGS...]
        python -m procession -m MODULE [ARGS...]
        python -m procession -c CODE [ARGS...]
+       python -m procession [- [ARGS...]]
 
 Runs a Python program with procession in place of multiprocessing.
-PROGRAM is a script, or a directory or zip file with a __main__."""
+PROGRAM is a script, or a directory or zip file with a __main__.
+Without one, or with -, it is read from standard input; a terminal is asked line by line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,14 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] in (["-h"], ["--help"]):
         print(USAGE)
         return 0
-    if not arguments or (arguments[0] in ("-m", "-c") and len(arguments) < 2):
+    if arguments[:1] in (["-m"], ["-c"]) and len(arguments) < 2:
         print(USAGE, file=sys.stderr)
         return 2
-    if arguments[0].startswith("-") and arguments[0] not in ("-m", "-c"):
+    if arguments and arguments[0].startswith("-") and arguments[0] not in ("-", "-m", "-c"):
         print(f"procession: unknown option {arguments[0]}\n{USAGE}", file=sys.stderr)
         return 2
     install()
-    if arguments[0] == "-c":
+    if not arguments or arguments[0] == "-":
+        run_standard_input(arguments or [""])
+    elif arguments[0] == "-c":
         run_code(arguments[1], ["-c", *arguments[2:]])
     elif arguments[0] == "-m":
         run_module(arguments[1], arguments[1:])
@@ -64,6 +68,18 @@ def run_code(code: str, argv: list[str]) -> None:
     """Run source text as the main program."""
     sys.path[0] = ""
     _execute(compile(code, "<string>", "exec"), _new_main(), argv)
+
+
+def run_standard_input(argv: list[str]) -> None:
+    """Run what standard input has as the main program; if it is a terminal, line by line."""
+    sys.path[0] = ""
+    if not sys.stdin.isatty():
+        _execute(compile(sys.stdin.buffer.read(), "<stdin>", "exec"), _new_main(), argv)
+        return
+    import code  # noqa: PLC0415 - 10 ms that only a session at a terminal pays
+
+    sys.argv[:] = argv
+    code.interact(local=_new_main().__dict__, exitmsg="")
 
 
 def run_module(name: str, argv: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Functions on their way to workers: pickled once, kept in the arena, unpickled once by each worker.
 
 Promises: a function that pickle names by module and name (the usual case) is pickled once for a pool; anything else (methods, partials,
-callables with state) once for each job, so that its state is that of the call. What pickle cannot name goes by value (cloudpickle).
+callables with state) once for each job, so that its state is that of the call. What pickle cannot name goes by value (cloudpickle),
+and so does what it names in a main module that workers cannot import (interactive, `-c`, standard input).
 Not here: arguments.
 """
 
@@ -11,6 +12,7 @@ import types
 
 from procession._channels.pickling import ForkingPickler
 from procession._primitives.memory import Memory
+from procession._processes import main_module
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -26,14 +28,21 @@ KEPT_BY_WORKER = 64
 def dumps_function(func: Any) -> bytes:
     """A callable, pickled by reference if it can be named, by value if not; raises what pickle raised if neither is possible."""
     try:
-        return bytes(ForkingPickler.dumps(func))
+        named = bytes(ForkingPickler.dumps(func))
     except Exception as error:  # noqa: BLE001 - pickle raises many; the second try decides
-        import cloudpickle  # noqa: PLC0415 - loaded only for functions that have no name
-
         try:
-            return bytes(cloudpickle.dumps(func))
+            return _by_value(func)
         except Exception:  # noqa: BLE001 - the first error is the one that the user knows
             raise error from None
+    if b"__main__" in named and not main_module.is_importable():
+        return _by_value(func)
+    return named
+
+
+def _by_value(func: Any) -> bytes:
+    import cloudpickle  # noqa: PLC0415 - loaded only for functions that workers cannot find by a name
+
+    return bytes(cloudpickle.dumps(func))
 
 
 class FunctionRef:

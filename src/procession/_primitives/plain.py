@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from procession import _native
 from procession._primitives.owner import holder_name
-from procession._primitives.sharing import rebuild
+from procession._primitives.sharing import reduce_pinned
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _represent(obj: object) -> str:
 
 def _reduce(obj: _native.Object, attributes: dict[str, Any] | None) -> tuple[Any, ...]:
     obj.pin()
-    return rebuild, (type(obj), _native.arena_uuid(), obj.handle, dict(attributes or {}))
+    return reduce_pinned(obj, dict(attributes or {}))
 
 
 _native.configure(represent=_represent, reduce=_reduce)

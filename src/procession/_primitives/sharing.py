@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T", bound=_native.Object)
 
-__all__ = ["Shared", "rebuild"]
+__all__ = ["Shared", "rebuild", "reduce_pinned"]
 
 
 class Shared(_native.Object):
@@ -37,8 +37,13 @@ class Shared(_native.Object):
 
     def __reduce__(self) -> tuple[Any, ...]:
         self.pin()
-        told = (type(self), _native.arena_uuid(), self.handle, self._travelling())
-        return rebuild, ((*told, _inherited_arena()) if state.spawning.by_others else told)
+        return reduce_pinned(self, self._travelling())
+
+
+def reduce_pinned(obj: _native.Object, attributes: dict[str, Any]) -> tuple[Any, ...]:
+    """What stands in a pickle for an object that was pinned for it."""
+    told = (type(obj), _native.arena_uuid(), obj.handle, attributes)
+    return rebuild, ((*told, _inherited_arena()) if state.spawning.by_others else told)
 
 
 def _attach(cls: type[T], handle: tuple[int, int], attributes: dict[str, Any]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -72,6 +73,59 @@ def test_a_directory_and_a_zip_file_run_unmodified(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["-", "7", "more"], []])
+def test_a_program_from_standard_input_runs_unmodified(tmp_path: Path, arguments: list[str]) -> None:
+    pooled = PROGRAM.replace(
+        "    print(multi",
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        assert pool.map(double, [1, 2]) == [2, 4]\n"
+        "    sys.argv[1:] = ['7', 'more']\n"
+        "    print(multi",
+    )
+    pooled = pooled.replace('if __name__ == "', 'def double(number):\n    return number * 2\n\nif __name__ == "')
+    done = run("-m", "procession", *arguments, cwd=tmp_path, stdin=pooled)
+    assert (done.returncode, done.stderr) == (7, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [*EXPECTED, "procession"]
+
+
+@pytest.mark.slow
+def test_a_terminal_is_asked_line_by_line(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "procession"]
+    said = (
+        b"def double(number): return number * 2\n\nimport multiprocessing as mp; pool = mp.get_context('spawn').Pool(1)\n"
+        b"print(pool.map(double, [20, 1]), mp.__name__); pool.close(); pool.join()\n\x04"
+    )
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path
+    ) as asked:
+        os.close(theirs)
+        os.write(ours, said)
+        out, _ = asked.communicate(timeout=40)
+    os.close(ours)
+    assert b"[40, 2] procession" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("way", ["file", "code", "stdin"])
+def test_a_program_without_a_guard_gets_one_error_or_runs(tmp_path: Path, method: str, way: str) -> None:
+    text = (
+        f"import multiprocessing as mp\nmp.set_start_method({method!r})\ndef double(number): return number * 2\n"
+        "with mp.Pool(2) as pool: print(pool.map(double, range(3)))\n"
+    )
+    (tmp_path / "program.py").write_text(text)
+    arguments = {"file": ["program.py"], "code": ["-c", text], "stdin": ["-"]}[way]
+    done = run("-m", "procession", *arguments, cwd=tmp_path, stdin=text if way == "stdin" else None)
+    if way == "file":  # its children have to import it
+        assert done.returncode == 1
+        assert done.stderr.count("if __name__ == '__main__'") == 1
+        assert done.stderr.count("Traceback") == 1
+    else:  # its children cannot: functions go by value
+        assert (done.stdout, done.stderr, done.returncode) == ("[0, 2, 4]\n", "", 0)
+
+
+@pytest.mark.slow
 def test_source_text_runs_and_its_children_install_too(tmp_path: Path) -> None:
     code = (
         "import multiprocessing as mp\n"
@@ -103,6 +157,7 @@ def test_install_is_idempotent_and_serves_submodules(tmp_path: Path) -> None:
     assert "ModuleNotFoundError: procession has no module 'procession.nothing'" in done.stderr
 
 
+@pytest.mark.slow
 def test_interpreters_that_are_started_by_any_means_install_it_too(tmp_path: Path) -> None:
     code = (
         "import multiprocessing as mp, subprocess, sys, os\n"
@@ -118,7 +173,6 @@ def test_interpreters_that_are_started_by_any_means_install_it_too(tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "usage: python -m procession"),
         (["-m"], "usage: python -m procession"),
         (["--nonsense"], "unknown option --nonsense"),
         (["missing.py"], "can't open file 'missing.py'"),
