@@ -182,3 +182,20 @@ def test_the_main_process_has_a_random_key_that_is_pickled_for_children_only(con
         answers.put(mp.current_process().authkey)
     with pytest.raises(TypeError, match="security"):
         pickle.dumps(context.Process())  # it has the key
+
+
+def put_key(key: Any, answers: Any) -> None:
+    try:
+        answers.put(key)
+    except TypeError:
+        answers.put((type(key).__name__, bytes(key), key == mp.current_process().authkey))
+
+
+@pytest.mark.slow
+def test_a_key_goes_to_a_child_that_is_being_started_and_no_further(context: Any) -> None:
+    key = mp.current_process().authkey
+    answers = context.SimpleQueue()
+    process = context.Process(target=put_key, args=(key, answers))
+    process.start()
+    process.join()
+    assert answers.get() == (type(key).__name__, bytes(key), True)
