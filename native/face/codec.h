@@ -25,6 +25,9 @@ typedef struct codec_message {
 
 /* Appends obj to buffer at *used. CANNOT leaves *used as it was. */
 codec_result codec_write(PyObject *obj, pn_scratch *buffer, uint64_t *used);
+/* Appends the tuple (numbers…, obj). As there is nothing else in it that obj could share, obj may be referred to by anybody, as a root may.
+ * Numbers are at most INT64_MAX. */
+codec_result codec_write_numbered(const uint64_t *numbers, unsigned count, PyObject *obj, pn_scratch *buffer, uint64_t *used);
 /* The whole way, with fallback. False: an exception is set. Otherwise codec_done() once the bytes have gone. */
 bool codec_encode(core_state *state, PyObject *obj, codec_message *message);
 /* The same for a queue, whose fallback may make a Block. */

@@ -309,15 +309,50 @@ static inline bool may_be_disturbed(PyObject *obj) {
     return Py_Version < 0x030C0000 && type != &PyLong_Type && type != &PyUnicode_Type && type != &PyFloat_Type && type != &PyBytes_Type;
 }
 
+static bool begin(writer *w, pn_scratch *buffer, uint64_t used) {
+    w->buffer = buffer;
+    w->large_count = 0;
+    w->at = (uint8_t *)buffer->bytes + used;
+    w->end = (uint8_t *)buffer->bytes + buffer->size;
+    if (!room(w, FIXED)) return false;
+    w->at[0] = 0x80, w->at[1] = 5, w->at += 2;
+    return true;
+}
+
+static inline codec_result write_root(writer *w, PyObject *obj) {
+    return may_be_disturbed(obj) ? write_undisturbed(w, obj) : write_value(w, obj, ROOT, false);
+}
+
 codec_result codec_write(PyObject *obj, pn_scratch *buffer, uint64_t *used) {
     writer w;
-    w.buffer = buffer;
-    w.large_count = 0;
-    w.at = (uint8_t *)buffer->bytes + *used;
-    w.end = (uint8_t *)buffer->bytes + buffer->size;
-    if (!room(&w, FIXED)) return CODEC_ERROR;
-    w.at[0] = 0x80, w.at[1] = 5, w.at += 2;
-    codec_result result = may_be_disturbed(obj) ? write_undisturbed(&w, obj) : write_value(&w, obj, ROOT, false);
+    if (!begin(&w, buffer, *used)) return CODEC_ERROR;
+    codec_result result = write_root(&w, obj);
+    if (PN_LIKELY(result == CODEC_OK)) result = put_code(&w, '.');
+    if (PN_LIKELY(result == CODEC_OK)) *used = (uint64_t)(w.at - (uint8_t *)buffer->bytes);
+    return result;
+}
+
+static void put_number(writer *w, uint64_t number) {
+    uint8_t *at = w->at;
+    if (number < 256) {
+        at[0] = 'K', at[1] = (uint8_t)number, w->at += 2;
+    } else if (number <= INT32_MAX) {
+        at[0] = 'J', store_le(at + 1, number), w->at += 5;
+    } else {
+        at[0] = 0x8a, at[1] = 8, store_le(at + 2, number), w->at += 10;
+    }
+}
+
+codec_result codec_write_numbered(const uint64_t *numbers, unsigned count, PyObject *obj, pn_scratch *buffer, uint64_t *used) {
+    writer w;
+    if (!begin(&w, buffer, *used)) return CODEC_ERROR;
+    *w.at++ = '(';
+    for (unsigned i = 0; i < count; i++) {
+        if (!room(&w, FIXED)) return CODEC_ERROR;
+        put_number(&w, numbers[i]);
+    }
+    codec_result result = write_root(&w, obj);
+    if (PN_LIKELY(result == CODEC_OK)) result = put_code(&w, 't');
     if (PN_LIKELY(result == CODEC_OK)) result = put_code(&w, '.');
     if (PN_LIKELY(result == CODEC_OK)) *used = (uint64_t)(w.at - (uint8_t *)buffer->bytes);
     return result;

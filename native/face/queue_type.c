@@ -78,6 +78,11 @@ static PyMethodDef queue_methods[] = {
     {"put_plain", queue_put_plain, METH_O, "put_plain(obj, /)\n--\n\nput(obj), or False, and nothing put, if it needs the fallback."},
     {"put_many", FAST(queue_put_many), FAST_FLAGS,
      "put_many(objs, block=True, timeout=None)\n--\n\nPut all, in order; an exception carries those it did not as `unsent`."},
+    {"put_call", FAST(queue_put_call), METH_FASTCALL,
+     "put_call(call, offset, generation, payload)\n--\n\nPut the tuple of these; False, and nothing put, if the payload needs the fallback."},
+    {"answer", FAST(queue_answer), METH_FASTCALL,
+     "answer(claims, row, sequence, answer, value)\n--\n\nPut (sequence, answer, value), note in the row that the task is done and that the next one of the claim "
+     "runs; False, and nothing done, if the value needs the fallback."},
     {"put_bytes", FAST(queue_put_bytes), FAST_FLAGS, "put_bytes(data, tag=1, block=True, timeout=None)\n--\n\nPut a message as it is."},
     {"get", FAST(queue_get), FAST_FLAGS, "get(block=True, timeout=None)\n--\n\nThe next object; raises Empty, ShutDown, and what unpickling raises."},
     {"get_many", FAST(queue_get_many), FAST_FLAGS,

@@ -72,10 +72,14 @@ class Block:
         if not settled[offset]:
             self.job.settle(self.index + offset, success, value)
             settled[offset] = 1
-        if offset == self.low:
-            self.low = settled.find(0, offset)
-            if self.low < 0:
-                self.low = len(settled)
+        return self.advance()
+
+    def advance(self) -> bool:
+        """Note how far it is settled; are all?"""
+        settled = self.settled
+        if self.low < len(settled):
+            low = settled.find(0, self.low)
+            self.low = len(settled) if low < 0 else low
         return self.low == len(settled)
 
 
@@ -89,6 +93,41 @@ class Books:
 
     def __bool__(self) -> bool:
         return bool(self.tasks or self.blocks)
+
+    def settle_values(self, answers: list[tuple[int, int, Any]]) -> list[tuple[int, int, Any]]:
+        """Settle all those of the answers that are values as they are; the others are returned. The quick way for many."""
+        others = []
+        tasks, block, first, end, index = self.tasks, None, 0, 0, 0
+        for entry in answers:
+            sequence, answer, value = entry
+            if answer != 0:
+                others.append(entry)
+                continue
+            if not first <= sequence < end:
+                if block is not None and block.advance():
+                    self._conclude(block)
+                block, end = None, 0
+                task = tasks.get(sequence)
+                if task is not None:
+                    self._settle_task(sequence, task, True, value)
+                    continue
+                block = self._block_of(sequence)
+                if block is None:
+                    continue
+                first, end, index, settled, settle = (
+                    block.first,
+                    block.end,
+                    block.index,
+                    block.settled,
+                    block.job.settle,
+                )
+            offset = sequence - first
+            if not settled[offset]:
+                settle(index + offset, True, value)
+                settled[offset] = 1
+        if block is not None and block.advance():
+            self._conclude(block)
+        return others
 
     def settle(self, sequence: int, success: bool, value: Any) -> None:
         """A task ended; one that is settled already is let pass."""

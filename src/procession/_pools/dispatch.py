@@ -230,10 +230,7 @@ class Dispatcher:
 
     def _settle(self, answers: Answers) -> None:
         settle, opened = self.books.settle, self.crew.open
-        for sequence, answer, payload in answers:
-            if answer == 0:
-                settle(sequence, True, payload)
-                continue
+        for sequence, answer, payload in self.books.settle_values(answers):
             outcome = opened(answer, payload, sequence)
             if outcome is None:
                 self._checked = 0.0  # at once, but after these answers

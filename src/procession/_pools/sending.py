@@ -24,16 +24,19 @@ __all__ = ["put_block", "put_task"]
 def put_task(tasks: Ring, task: Task) -> None:
     """Put one task; raises what pickling raises."""
     offset, generation = task.func.place
-    if not tasks.put_plain((task.call, offset, generation, task.payload)):
+    if not tasks.put_call(task.call, offset, generation, task.payload):
         tasks.put_plain(_pickled(task.call, offset, generation, task.payload))
 
 
 def put_block(tasks: Ring, block: Block) -> None:
     """Put the tasks of a block; raises what pickling raises."""
-    call, (offset, generation) = block.call, block.func.place
+    call, (offset, generation), payloads = block.call, block.func.place, block.payloads
+    if _native.encodes(payloads if type(payloads) is list else list(payloads)):
+        tasks.put_many([(call, offset, generation, payload) for payload in payloads])
+        return
     encodes = _native.encodes
     messages: list[Any] = []
-    for payload in block.payloads:
+    for payload in payloads:
         message = (call, offset, generation, payload)
         messages.append(message if encodes(payload) else _pickled(*message))
     tasks.put_many(messages)

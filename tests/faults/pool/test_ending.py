@@ -174,6 +174,7 @@ def group_lives(group: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the handler may raise in a destructor, too
 def test_a_pool_is_usable_after_an_interrupt_at_any_moment(forked: Pool) -> None:
     class Alarm(Exception):
         pass
@@ -189,7 +190,7 @@ def test_a_pool_is_usable_after_an_interrupt_at_any_moment(forked: Pool) -> None
             try:
                 try:
                     signal.setitimer(signal.ITIMER_REAL, 0.0003 + turn * 2e-5)
-                    result = forked.map_async(tasks.square, range(200), chunksize=1)
+                    result = forked.map_async(tasks.square, range(1000), chunksize=1)
                     result.get(SOON)
                 finally:
                     signal.setitimer(signal.ITIMER_REAL, 0)

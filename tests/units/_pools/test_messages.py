@@ -1,0 +1,61 @@
+"""What pools put into their queues: one native call for a task and one for an answer, without pickle where that is possible."""
+
+from __future__ import annotations
+
+import pytest
+
+from procession._pools.worker import RUNNING, Claims, Ring
+
+HELD = [1, [2, 3], {"four": 5}]  # as a worker holds the value that it answers
+
+
+@pytest.mark.parametrize(
+    "value", [None, 7, 2**40, "text", [], [1, 2], [[1], [2]], {"a": [1]}, (1, (2,)), list(range(5000)), HELD]
+)
+def test_a_value_that_its_sender_still_holds_is_put_without_pickle(value: object) -> None:
+    ring, claims = Ring(), Claims(1)
+    assert ring.answer(claims, 0, 2**33, 0, value)
+    assert ring.get_many(1) == [(2**33, 0, value)]
+    assert ring.put_call(2, 64, 2**40, value)
+    assert ring.get(timeout=0) == (2, 64, 2**40, value)
+
+
+SHARED = [1]
+CYCLE: list[object] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize("value", [object(), [SHARED, SHARED], CYCLE, [lambda: 1]])
+def test_a_value_that_needs_pickle_is_refused_and_changes_nothing(value: object) -> None:
+    ring, claims = Ring(), Claims(1)
+    claims.store(0, RUNNING, 5)
+    assert not ring.answer(claims, 0, 4, 0, value)
+    assert not ring.put_call(0, 0, 0, value)
+    assert ring.counts() == (0, 0)
+    assert claims.load(0, RUNNING) == 5
+    assert claims.claim(0) == (0, 0, 0)
+
+
+def test_an_answer_says_that_the_next_task_of_the_claim_runs() -> None:
+    tasks, answers, claims = Ring(), Ring(), Claims(2)
+    tasks.put_many([10, 11, 12])
+    assert [sequence for sequence, _ in tasks.get_claimed(claims, 1, 3)] == [0, 1, 2]
+    running = []
+    for sequence in range(3):
+        assert answers.answer(claims, 1, sequence, 0, None)
+        running.append((claims.claim(1)[2], claims.load(1, RUNNING)))
+    assert running == [(1, 2), (2, 3), (3, 0)]  # 1 + the sequence
+
+
+def test_wrong_arguments_are_refused() -> None:
+    ring, claims = Ring(), Claims(1)
+    with pytest.raises(TypeError):
+        ring.answer(claims, 0, 1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        ring.answer(ring, 0, 1, 0, None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="row"):
+        ring.answer(claims, 1, 1, 0, None)
+    with pytest.raises(ValueError, match="sequence"):
+        ring.answer(claims, 0, -1, 0, None)
+    with pytest.raises(TypeError):
+        ring.put_call(1, 2, 3)  # type: ignore[call-arg]
