@@ -174,7 +174,9 @@ def group_lives(group: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the handler may raise in a destructor, too
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # the handler may raise in a destructor, too
 def test_a_pool_is_usable_after_an_interrupt_at_any_moment(forked: Pool) -> None:
     class Alarm(Exception):
         pass
