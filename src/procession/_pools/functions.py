@@ -8,16 +8,18 @@ Not here: arguments.
 
 from __future__ import annotations
 
+import io
 import types
 
 from procession._channels.pickling import ForkingPickler
 from procession._primitives.memory import Memory
 from procession._processes import main_module
+from procession._runtime import state
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, ClassVar
 
 __all__ = ["FunctionRef", "FunctionStore", "FunctionTable", "dumps_function"]
 
@@ -42,7 +44,15 @@ def dumps_function(func: Any) -> bytes:
 def _by_value(func: Any) -> bytes:
     import cloudpickle  # noqa: PLC0415 - loaded only for functions that workers cannot find by a name
 
-    return bytes(cloudpickle.dumps(func))
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table: ClassVar[Any] = {
+            **cloudpickle.Pickler.dispatch_table,
+            **state.reducers,
+        }  # as ForkingPickler has it
+
+    buffer = io.BytesIO()
+    Pickler(buffer).dump(func)
+    return buffer.getvalue()
 
 
 class FunctionRef:

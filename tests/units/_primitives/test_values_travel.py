@@ -118,6 +118,22 @@ def _hold_both(first: Any, second: Any, answers: Any) -> None:
         answers.recv()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_function_without_a_name_may_refer_to_them(method: str) -> None:
+    raw, array, value = mp.RawValue("i", 5), mp.RawArray("i", 2), mp.Value("i")
+
+    def add(number: int) -> int:
+        with value.get_lock():
+            value.value += number
+            array[1] += number
+        return int(raw.value)
+
+    with mp.get_context(method).Pool(2) as pool:
+        assert pool.map(add, range(10)) == [5] * 10
+    assert (value.value, array[1]) == (45, 45)
+
+
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_the_lock_travels_along(method: str) -> None:
     ctx = mp.get_context(method)
