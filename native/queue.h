@@ -41,12 +41,16 @@ _Static_assert(sizeof(pn_record) == 16, "a record header is 16 bytes");
  * sleeper that nobody woke takes itself off if `event` is still what it was. So `waiters` only over-estimates (those killed asleep). */
 typedef struct pn_eventcount { _Atomic uint64_t word; pn_spin spin; } pn_eventcount;
 
+/* Does whoever receives from the pipe look into the queue? SOON: nobody has received yet; LATE: nor while a sender waited for it; NEVER: others
+ * may receive who do not know of it. SOON -> LATE, SOON or LATE -> ATTENDED, any -> NEVER. */
+enum pn_attended { PN_SOON = 0, PN_ATTENDED, PN_LATE, PN_NEVER };
+
 typedef struct pn_queue {
     pn_block block;
     uint32_t maxsize;             /* items; 0 = unbounded */
     uint32_t flags;               /* PN_QUEUE_JOINABLE */
     _Atomic uint32_t shut;        /* 0 open, 1 shut down (drain), 2 shut down immediately: what is left counts as dropped */
-    uint32_t unused;
+    _Atomic uint32_t attended;    /* beside a pipe (face/carriage.h): enum pn_attended */
     _Atomic uint64_t shut_at;     /* shut == 2: the sequence number of the first message dropped */
     _Atomic uint64_t ndone;       /* truth: how many task_done. Unfinished = (shut == 2 ? shut_at : nput) - ndone */
     _Alignas(64) pn_section put_section;
@@ -94,6 +98,10 @@ static inline void pn_queue_release_message(pn_message *message) {
 }
 pn_code pn_queue_wait_not_empty(pn_queue *q, pn_deadline deadline);  /* OK (look again), TIMEOUT, INTERRUPTED */
 pn_code pn_queue_wait_not_full(pn_queue *q, pn_deadline deadline);
+/* OK: look again whether at most `most` messages are there. TIMEOUT, INTERRUPTED. For queues with a maxsize: the others tell nobody. */
+pn_code pn_queue_wait_taken(pn_queue *q, uint64_t most, pn_deadline deadline);
+void pn_queue_attend(pn_queue *q);
+pn_code pn_queue_wait_attended(pn_queue *q, pn_deadline deadline); /* OK: no longer PN_SOON. TIMEOUT, INTERRUPTED */
 pn_code pn_queue_task_done(pn_queue *q, uint32_t n);                 /* OK, OVERFLOW */
 /* OK: nothing is unfinished. TIMEOUT, INTERRUPTED; it loops by itself over spurious wake-ups. */
 pn_code pn_queue_wait_all_done(pn_queue *q, pn_deadline deadline);

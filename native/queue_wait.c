@@ -92,22 +92,39 @@ uint64_t pn_queue_size(const pn_queue *q) {
     return nput > ngot ? nput - ngot : 0;
 }
 
-static bool is_writable(const pn_queue *q) {
-    return q->maxsize == 0 || pn_queue_size(q) < q->maxsize || atomic_load(&q->shut) != 0;
-}
+static bool has_at_most(const pn_queue *q, uint64_t most) { return pn_queue_size(q) <= most || atomic_load(&q->shut) != 0; }
 
-pn_code pn_queue_wait_not_full(pn_queue *q, pn_deadline deadline) {
+pn_code pn_queue_wait_taken(pn_queue *q, uint64_t most, pn_deadline deadline) {
     const _Atomic uint32_t *word = pn_low_half(&q->ngot);
     uint32_t ngot = atomic_load(word);
-    if (is_writable(q)) return PN_OK;
+    if (has_at_most(q, most)) return PN_OK;
     if (deadline <= PN_NOW) return PN_TIMEOUT;
     if (pn_spin_while(&q->not_full.spin, word, ngot)) return PN_OK;
     uint32_t key = enlist(&q->not_full);
-    if (is_writable(q)) {
+    if (has_at_most(q, most)) {
         delist(&q->not_full, key);
         return PN_OK;
     }
     return sleep_registered(&q->not_full, key, PN_WAIT_QUEUE_PUT, q, deadline);
+}
+
+pn_code pn_queue_wait_not_full(pn_queue *q, pn_deadline deadline) {
+    return q->maxsize == 0 ? PN_OK : pn_queue_wait_taken(q, q->maxsize - 1, deadline);
+}
+
+void pn_queue_attend(pn_queue *q) {
+    uint32_t seen = atomic_load_explicit(&q->attended, memory_order_relaxed);
+    while (PN_UNLIKELY(seen == PN_SOON || seen == PN_LATE)) {
+        if (!atomic_compare_exchange_weak(&q->attended, &seen, PN_ATTENDED)) continue;
+        pn_futex_wake(&q->attended, INT32_MAX);
+        return;
+    }
+}
+
+pn_code pn_queue_wait_attended(pn_queue *q, pn_deadline deadline) {
+    if (atomic_load(&q->attended) != PN_SOON) return PN_OK;
+    pn_wait_target target = {&q->attended, PN_SOON, PN_WAIT_QUEUE_PUT, pn_offset_of(q), NULL, 0};
+    return pn_sleep(&target, deadline);
 }
 
 /* ── being done ──────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -23,8 +23,7 @@ PyObject *codec_fallback_pack(core_state *state, PyObject *obj) {
     return packs == NULL ? not_configured("fallback_pack") : PyObject_CallFunctionObjArgs(packs, obj, NULL);
 }
 
-/* By the codec alone, into the message's scratch. */
-static codec_result encode_plain(PyObject *obj, codec_message *message) {
+codec_result codec_encode_plain(PyObject *obj, codec_message *message) {
     uint64_t used = 0;
     message->fallback.obj = NULL;
     message->block = NULL;
@@ -42,22 +41,23 @@ static bool use_fallback(codec_message *message) {
     return true;
 }
 
-bool codec_encode(core_state *state, PyObject *obj, codec_message *message) {
-    codec_result result = encode_plain(obj, message);
-    if (PN_LIKELY(result == CODEC_OK)) return true;
-    return result != CODEC_ERROR && codec_fallback_dumps(state, obj, &message->fallback) && use_fallback(message);
-}
-
-bool codec_encode_shared(core_state *state, PyObject *obj, codec_message *message) {
-    codec_result result = encode_plain(obj, message);
-    if (PN_LIKELY(result == CODEC_OK)) return true;
-    PyObject *packed = result == CODEC_ERROR ? NULL : codec_fallback_pack(state, obj);
+bool codec_encode_rest(core_state *state, PyObject *obj, codec_message *message, bool shared) {
+    if (!shared) return codec_fallback_dumps(state, obj, &message->fallback) && use_fallback(message);
+    PyObject *packed = codec_fallback_pack(state, obj);
     if (packed == NULL) return false;
     if (block_is(state, packed)) return message->block = packed, true;
     int failed = PyObject_GetBuffer(packed, &message->fallback, PyBUF_SIMPLE);
     Py_DECREF(packed); /* the buffer holds it */
     return failed == 0 && use_fallback(message);
 }
+
+static bool encode(core_state *state, PyObject *obj, codec_message *message, bool shared) {
+    codec_result result = codec_encode_plain(obj, message);
+    return PN_LIKELY(result == CODEC_OK) || (result == CODEC_CANNOT && codec_encode_rest(state, obj, message, shared));
+}
+
+bool codec_encode(core_state *state, PyObject *obj, codec_message *message) { return encode(state, obj, message, false); }
+bool codec_encode_shared(core_state *state, PyObject *obj, codec_message *message) { return encode(state, obj, message, true); }
 
 void codec_done(codec_message *message) {
     if (PN_UNLIKELY(message->fallback.obj != NULL)) PyBuffer_Release(&message->fallback);

@@ -28,6 +28,10 @@ codec_result codec_write(PyObject *obj, pn_scratch *buffer, uint64_t *used);
 /* Appends the tuple (numbers…, obj). As there is nothing else in it that obj could share, obj may be referred to by anybody, as a root may.
  * Numbers are at most INT64_MAX. */
 codec_result codec_write_numbered(const uint64_t *numbers, unsigned count, PyObject *obj, pn_scratch *buffer, uint64_t *used);
+/* By the codec alone; CANNOT: codec_encode_rest() can. */
+codec_result codec_encode_plain(PyObject *obj, codec_message *message);
+/* By the fallback, which may make a Block if the message is `shared`. False: an exception is set. */
+bool codec_encode_rest(core_state *state, PyObject *obj, codec_message *message, bool shared);
 /* The whole way, with fallback. False: an exception is set. Otherwise codec_done() once the bytes have gone. */
 bool codec_encode(core_state *state, PyObject *obj, codec_message *message);
 /* The same for a queue, whose fallback may make a Block. */

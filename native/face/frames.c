@@ -1,11 +1,14 @@
 /* frames.c: messages over a stream: a length, then the bytes, as the standard library's connections write them.
  *
  *   | !i length | bytes |        or, from 2 GiB on,        | !i -1 | !Q length | bytes |
+ * Large messages of our own pipes go beside the stream, which then carries a notice (carriage.h): the last argument of each function.
  * Exactly one message is read, never a byte beyond it: the stream may be shared with other readers. Each message begins with one
  * system call that holds header and bytes. The GIL is dropped round all of them; after a signal it goes on where it was.
  *
  * System calls are the whole cost. A short message is copied behind its header: one write() is 0.15 us cheaper than a writev() of two parts.
  * On a socket the length is looked at (MSG_PEEK) and header and body are then taken at once, which is 0.3 us cheaper than two reads.  */
+#include "block.h"
+#include "carriage.h"
 #include "codec.h"
 #include "face.h"
 
@@ -20,6 +23,8 @@
 #define SHORT_HEADER 4
 #define LONG_HEADER 12
 #define SHORT_MESSAGE 4096  /* bytes: copying more is dearer than a second part */
+#define AHEAD_BYTES (1u << 20)  /* of messages up to this length, AHEAD more may be on their way beside the stream; of longer ones none */
+#define AHEAD 3
 #define TRUST 1048576u  /* bytes: a longer message gets its memory as it arrives, since anybody can write a large number */
 
 typedef enum io_result { IO_DONE, IO_SIGNAL, IO_END, IO_NOMEM, IO_BAD_LENGTH, IO_ERROR } io_result;
@@ -87,13 +92,11 @@ static io_result write_rest(outgoing *out) {
     return IO_DONE;
 }
 
-static PyObject *send_message(int fd, const void *bytes, uint64_t size) {
-    outgoing out;
+static PyObject *send_all(outgoing *out) {
     io_result result;
-    prepare(&out, fd, bytes, size);
     do {
         Py_BEGIN_ALLOW_THREADS
-        result = write_rest(&out);
+        result = write_rest(out);
         Py_END_ALLOW_THREADS
         if (result == IO_SIGNAL && PyErr_CheckSignals() < 0) return NULL;
     } while (result == IO_SIGNAL);
@@ -101,12 +104,55 @@ static PyObject *send_message(int fd, const void *bytes, uint64_t size) {
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
+static PyObject *send_message(int fd, const void *bytes, uint64_t size) {
+    outgoing out;
+    prepare(&out, fd, bytes, size);
+    return send_all(&out);
+}
+
+static PyObject *send_notice(int fd, const pn_notice *notice) {
+    outgoing out = {.fd = fd, .next = out.parts, .left = 1};
+    store_be(out.whole, (uint32_t)NOTICE, 4);
+    store_be(out.whole + 4, notice->size, 8);
+    store_be(out.whole + 12, notice->offset, 8);
+    store_be(out.whole + 20, notice->generation, 4);
+    out.parts[0] = (struct iovec){out.whole, NOTICE_BYTES};
+    return send_all(&out);
+}
+
+/* Beside the stream, or through it if that is short of memory. */
+static PyObject *send_large(int fd, pn_queue *queue, const void *bytes, uint64_t size) {
+    bool has_room;
+    pn_notice notice;
+    if (!carriage_is_attended(queue, size, &has_room)) return NULL;
+    if (!has_room) return send_message(fd, bytes, size);
+    if (!carriage_wait_room(fd, queue, size <= AHEAD_BYTES ? AHEAD : 0, &has_room)) return NULL;
+    pn_message message = {.bytes = bytes, .size = size, .tag = PN_TAG_BYTES};
+    if (has_room && carriage_put(queue, &message, &notice) == PN_OK) return send_notice(fd, &notice);
+    return send_message(fd, bytes, size);
+}
+
+static PyObject *send_bytes(int fd, pn_queue *queue, const void *bytes, uint64_t size) {
+    return PN_LIKELY(queue == NULL || size < CARRIED_FROM) ? send_message(fd, bytes, size) : send_large(fd, queue, bytes, size);
+}
+
+static PyObject *send_block(int fd, pn_queue *queue, PyObject *block) {
+    pn_message message = block_message(block);
+    pn_notice notice;
+    pn_code code = carriage_put(queue, &message, &notice);
+    if (code != PN_OK) return raise_code(code);
+    block_given(block);
+    return send_notice(fd, &notice);
+}
+
 /* ── receiving ── */
 typedef struct incoming {
     int fd;
     int64_t most;          /* -1: any length */
-    uint8_t header[LONG_HEADER];
+    pn_queue *beside;      /* NULL: all is in the stream */
+    uint8_t header[NOTICE_BYTES];
     uint64_t header_got, size, got;
+    bool is_notice;        /* the message is beside */
     bool sized;            /* the length is known */
     uint64_t lead;         /* bytes of the header that come (again) before the body */
     pn_scratch scratch;    /* where lead and body go, unless `target` */
@@ -142,14 +188,18 @@ static io_result set_size(incoming *in, int64_t size) {
 }
 
 static io_result read_header(incoming *in) {
-    io_result result = read_up_to(in->fd, in->header, in->header_got < SHORT_HEADER ? SHORT_HEADER : LONG_HEADER, &in->header_got);
+    uint64_t wanted = in->header_got <= SHORT_HEADER ? SHORT_HEADER : in->is_notice ? NOTICE_BYTES : LONG_HEADER;
+    io_result result = read_up_to(in->fd, in->header, wanted, &in->header_got);
     if (result != IO_DONE) return result;
     int64_t size = (int32_t)load_be(in->header, SHORT_HEADER);
-    if (size == -1 && in->header_got == SHORT_HEADER) {
-        result = read_up_to(in->fd, in->header, LONG_HEADER, &in->header_got);
-        if (result != IO_DONE) return result;
-    }
-    return set_size(in, size == -1 ? (int64_t)load_be(in->header + SHORT_HEADER, 8) : size);
+    in->is_notice = size == NOTICE && in->beside != NULL;
+    if (size != -1 && !in->is_notice) return set_size(in, size);
+    result = read_up_to(in->fd, in->header, in->is_notice ? NOTICE_BYTES : LONG_HEADER, &in->header_got);
+    return result == IO_DONE ? set_size(in, (int64_t)load_be(in->header + SHORT_HEADER, 8)) : result;
+}
+
+static pn_notice notice_of(const incoming *in) {
+    return (pn_notice){in->size, load_be(in->header + 12, 8), (uint32_t)load_be(in->header + 20, 4)};
 }
 
 /* What was no socket the last time, by descriptor: a hint, for descriptors are used again; wrong, it costs one system call. */
@@ -185,7 +235,7 @@ static io_result read_into_scratch(incoming *in) {
 static io_result read_rest(incoming *in) {
     io_result result = in->sized ? IO_DONE : peek_header(in);
     if (result == IO_DONE && !in->sized) result = read_header(in);
-    if (result != IO_DONE || (in->wants_target && in->size > TRUST && in->target == NULL)) return result;
+    if (result != IO_DONE || in->is_notice || (in->wants_target && in->size > TRUST && in->target == NULL)) return result;
     if (in->target != NULL) return read_up_to(in->fd, in->target, in->size, &in->got);
     return read_into_scratch(in);
 }
@@ -239,59 +289,87 @@ static bool parse_fd(PyObject *obj, int *fd) {
     return true;
 }
 
-static bool check_two(const char *name, Py_ssize_t n) {
-    if (n == 2) return true;
-    PyErr_Format(PyExc_TypeError, "%s() takes 2 arguments, not %zd", name, n);
-    return false;
+static bool parse(PyObject *module, const char *name, PyObject *const *args, Py_ssize_t n, Py_ssize_t least, int *fd, pn_queue **beside) {
+    *beside = NULL;
+    if (n != least && n != least + 1) return PyErr_Format(PyExc_TypeError, "%s() takes %zd or %zd arguments, not %zd", name, least, least + 1, n), false;
+    return parse_fd(args[0], fd) && (n == least || carriage_parse(state_of(module), args[least], beside));
 }
 
 static PyObject *send_frame(PyObject *module, PyObject *const *args, Py_ssize_t n) {
-    (void)module;
     int fd;
+    pn_queue *beside;
     Py_buffer data;
-    if (!check_two("send_frame", n) || !parse_fd(args[0], &fd) || PyObject_GetBuffer(args[1], &data, PyBUF_SIMPLE) < 0) return NULL;
-    PyObject *result = send_message(fd, data.buf, (uint64_t)data.len);
+    if (!parse(module, "send_frame", args, n, 2, &fd, &beside) || PyObject_GetBuffer(args[1], &data, PyBUF_SIMPLE) < 0) return NULL;
+    PyObject *result = send_bytes(fd, beside, data.buf, (uint64_t)data.len);
     PyBuffer_Release(&data);
     return result;
 }
 
+/* Of an array, say; else 0. */
+static uint64_t size_of_buffer(PyObject *obj) {
+    Py_buffer buffer;
+    if (!PyObject_CheckBuffer(obj)) return 0;
+    if (PyObject_GetBuffer(obj, &buffer, PyBUF_FULL_RO) < 0) return PyErr_Clear(), 0; /* then pickle says what is wrong with it */
+    uint64_t size = (uint64_t)buffer.len;
+    PyBuffer_Release(&buffer);
+    return size;
+}
+
+/* What the codec cannot say may become a Block: only if there is room for it beside the stream. */
+static bool encode(core_state *state, int fd, pn_queue *beside, PyObject *obj, codec_message *message) {
+    codec_result result = codec_encode_plain(obj, message);
+    if (PN_LIKELY(result == CODEC_OK)) return true;
+    bool has_room = false;
+    if (result == CODEC_ERROR || (beside != NULL && !carriage_is_attended(beside, size_of_buffer(obj), &has_room))) return false;
+    if (has_room && !carriage_wait_room(fd, beside, 0, &has_room)) return false;
+    return codec_encode_rest(state, obj, message, has_room);
+}
+
 static PyObject *send_object(PyObject *module, PyObject *const *args, Py_ssize_t n) {
     int fd;
+    pn_queue *beside;
     codec_message message;
-    if (!check_two("send_object", n) || !parse_fd(args[0], &fd) || !codec_encode(state_of(module), args[1], &message)) return NULL;
-    PyObject *result = send_message(fd, message.bytes, message.size);
+    if (!parse(module, "send_object", args, n, 2, &fd, &beside) || !encode(state_of(module), fd, beside, args[1], &message)) return NULL;
+    PyObject *result = message.block != NULL ? send_block(fd, beside, message.block) : send_bytes(fd, beside, message.bytes, message.size);
     codec_done(&message);
     return result;
 }
 
+static PyObject *received_bytes(core_state *state, incoming *in) {
+    if (PN_UNLIKELY(in->is_notice)) return carriage_bytes(state, in->beside, notice_of(in));
+    return in->size > TRUST ? receive_large(in) : PyBytes_FromStringAndSize(body(in), (Py_ssize_t)in->size);
+}
+
 static PyObject *recv_frame(PyObject *module, PyObject *const *args, Py_ssize_t n) {
-    (void)module;
-    int fd;
-    if (!check_two("recv_frame", n) || !parse_fd(args[0], &fd)) return NULL;
-    long long most = PyLong_AsLongLong(args[1]);
-    if (most == -1 && PyErr_Occurred()) return NULL;
-    incoming in = {.fd = fd, .most = most, .wants_target = true, .scratch = scratch_take()};
-    PyObject *bytes = NULL;
-    if (receive(&in)) bytes = in.size > TRUST ? receive_large(&in) : PyBytes_FromStringAndSize(body(&in), (Py_ssize_t)in.size);
+    incoming in = {.wants_target = true};
+    if (!parse(module, "recv_frame", args, n, 2, &in.fd, &in.beside)) return NULL;
+    in.most = PyLong_AsLongLong(args[1]);
+    if (in.most == -1 && PyErr_Occurred()) return NULL;
+    if (in.beside != NULL) pn_queue_attend(in.beside);
+    in.scratch = scratch_take();
+    PyObject *bytes = receive(&in) ? received_bytes(state_of(module), &in) : NULL;
     scratch_give(&in.scratch);
     return bytes;
 }
 
-static PyObject *recv_object(PyObject *module, PyObject *fd) {
+static PyObject *recv_object(PyObject *module, PyObject *const *args, Py_ssize_t n) {
     incoming in = {.most = -1};
-    if (!parse_fd(fd, &in.fd)) return NULL;
+    if (!parse(module, "recv_object", args, n, 1, &in.fd, &in.beside)) return NULL;
+    if (in.beside != NULL) pn_queue_attend(in.beside);
     in.scratch = scratch_take();
     bool escaped = false;
-    PyObject *obj = receive(&in) ? codec_decode(state_of(module), body(&in), in.size, &escaped) : NULL;
+    PyObject *obj = NULL;
+    if (receive(&in)) obj = PN_UNLIKELY(in.is_notice) ? carriage_object(state_of(module), in.beside, notice_of(&in)) : codec_decode(state_of(module), body(&in), in.size, &escaped);
     if (!escaped) scratch_give(&in.scratch);
     return obj;
 }
 
 PyMethodDef frame_functions[] = {
-    {"send_frame", FAST(send_frame), METH_FASTCALL, "send_frame(fd, data, /)\n--\n\nWrite a message with its length."},
+    {"send_frame", FAST(send_frame), METH_FASTCALL, "send_frame(fd, data, beside=None, /)\n--\n\nWrite a message with its length."},
     {"recv_frame", FAST(recv_frame), METH_FASTCALL,
-     "recv_frame(fd, maxlength, /)\n--\n\nThe next message. EOFError at a clean end; OSError in mid-message, or if it is longer than maxlength (-1: any)."},
-    {"send_object", FAST(send_object), METH_FASTCALL, "send_object(fd, obj, /)\n--\n\nWrite the message that says obj."},
-    {"recv_object", recv_object, METH_O, "recv_object(fd, /)\n--\n\nThe object that the next message says."},
+     "recv_frame(fd, maxlength, beside=None, /)\n--\n\nThe next message. EOFError at a clean end; OSError in mid-message, or if it is longer than maxlength (-1: any)."},
+    {"send_object", FAST(send_object), METH_FASTCALL, "send_object(fd, obj, beside=None, /)\n--\n\nWrite the message that says obj."},
+    {"recv_object", FAST(recv_object), METH_FASTCALL, "recv_object(fd, beside=None, /)\n--\n\nThe object that the next message says."},
+    {"unattended", carriage_unattended, METH_O, "unattended(beside, /)\n--\n\nFrom now on all goes through the stream: others may read it, too."},
     {NULL, NULL, 0, NULL},
 };

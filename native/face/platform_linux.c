@@ -1,7 +1,10 @@
 /* platform_linux.c: see platform.h: an eventfd.  */
 #include "platform.h"
 
+#include <linux/sockios.h>
+#include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 pn_code signal_open(bool signalled, int *fd) {
@@ -16,3 +19,14 @@ void signal_set(int fd) {
 }
 
 void signal_close(int fd) { close(fd); }
+
+bool stream_is_broken(int fd) {
+    struct pollfd looked = {.fd = fd};
+    return poll(&looked, 1, 0) > 0;
+}
+
+uint64_t stream_unread(int fd) {
+    int bytes;
+    if (ioctl(fd, SIOCOUTQ, &bytes) == 0 || ioctl(fd, FIONREAD, &bytes) == 0) return (uint64_t)bytes;
+    return 1;
+}

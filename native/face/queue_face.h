@@ -20,6 +20,8 @@ PyObject *queue_get_many(PyObject *self, PyObject *const *args, Py_ssize_t n, Py
 PyObject *queue_get_bytes(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
 PyObject *queue_get_claimed(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
 
+/* The object of a message with the tag PN_TAG_PARTS, whose buffer it takes over. NULL: an exception is set. */
+PyObject *queue_unpack(core_state *state, pn_message *message);
 /* Sets an attribute of the exception that is set. */
 void attach_to_error(const char *attribute, PyObject *value);
 bool add_undecodable_type(PyObject *module, core_state *state);

@@ -46,7 +46,7 @@ static pn_code take(taking *t, int64_t timeout) {
     return take_waiting(t, deadline_after(timeout));
 }
 
-static PyObject *unpack(core_state *state, pn_message *message) {
+PyObject *queue_unpack(core_state *state, pn_message *message) {
     PyObject *unpacks = state->with.fallback_unpack, *block = block_from_message(state, message);
     if (block == NULL) return NULL;
     PyObject *obj = unpacks != NULL ? PyObject_CallFunctionObjArgs(unpacks, block, NULL)
@@ -57,7 +57,7 @@ static PyObject *unpack(core_state *state, pn_message *message) {
 
 /* The object, and the message's buffer given back. *escaped |= somebody still looks at the bytes. */
 static PyObject *decode(core_state *state, pn_message *message, bool *escaped) {
-    if (PN_UNLIKELY(message->tag == PN_TAG_PARTS)) return unpack(state, message);
+    if (PN_UNLIKELY(message->tag == PN_TAG_PARTS)) return queue_unpack(state, message);
     if (message->tag == PN_TAG_BYTES) {
         PyObject *bytes = PyBytes_FromStringAndSize(message->bytes, (Py_ssize_t)message->size);
         pn_queue_release_message(message);

@@ -1,7 +1,9 @@
 """Connections: two ends that send each other objects or bytes, as whole messages, over a pipe or a socket.
 
 Promises: a message is received whole, or an exception says why not. A connection can be sent to another process, under every start
-method, and through queues and connections. Framing and pickles are those of the standard library's connections.
+method, and through queues and connections. Framing and pickles are those of the standard library's connections; but messages of 64 KiB
+and more go from one end of a `Pipe` to the other through shared memory, once and as long as only connections that know of it receive
+(`Beside`; native/face/carriage.h draws it): arrays by one copy. Whoever asks for a connection's `fileno()` gets all through the stream.
 Not here: framing (native), who connects to whom (`listener`), waiting for several (`select`).
 """
 
@@ -12,6 +14,7 @@ import os
 from procession import _native
 from procession._channels.sharer import duplicate
 from procession._os import descriptors
+from procession._primitives.sharing import Shared
 from procession.errors import BufferTooShort
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
@@ -22,6 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Pipe", "rebuild_connection", "reduce_connection"]
 
+MOST_BESIDE = 1 << 20  # messages: never reached, as senders wait long before; with a limit, receivers tell them
+
+
+class Beside(Shared, _native.Queue):
+    """What large messages of a pipe go through, in one direction: the stream carries a notice of each."""
+
 
 class Connection:
     """One end of a connection, over a descriptor that it closes in the end.
@@ -31,6 +40,8 @@ class Connection:
     """
 
     _handle: int | None = None
+    _beside_in: Beside | None = None  # the queues of a pipe of ours
+    _beside_out: Beside | None = None
     _close_handle = staticmethod(
         os.close
     )  # bound here: when the interpreter ends, `os` may be gone before the last connection
@@ -65,7 +76,14 @@ class Connection:
         return self._writable
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """The descriptor. Who knows it may read from it, so that from now on the other end writes everything into it."""
+        handle = self._watchable()
+        if self._beside_in is not None:
+            _native.unattended(self._beside_in)
+        return handle
+
+    def _watchable(self) -> int:
+        """What `wait` waits for."""
         if self._handle is None:
             raise OSError("handle is closed")
         return self._handle
@@ -78,11 +96,11 @@ class Connection:
 
     def send(self, obj: Any) -> None:
         """Send an object; what cannot be pickled raises here, and nothing is sent."""
-        _native.send_object(self._sending(), obj)
+        _native.send_object(self._sending(), obj, self._beside_out)
 
     def recv(self) -> Any:
         """Receive an object. EOFError if nothing is left and the other end is closed."""
-        return _native.recv_object(self._receiving())
+        return _native.recv_object(self._receiving(), self._beside_in)
 
     def send_bytes(self, buf: ReadableBuffer, offset: int = 0, size: int | None = None) -> None:
         """Send `size` bytes (None: all) of a contiguous buffer from byte `offset` on, as one message.
@@ -91,9 +109,9 @@ class Connection:
         """
         handle = self._sending()
         if offset == 0 and size is None:
-            _native.send_frame(handle, buf)
+            _native.send_frame(handle, buf, self._beside_out)
         else:
-            _native.send_frame(handle, _part(_flat(buf), offset, size))
+            _native.send_frame(handle, _part(_flat(buf), offset, size), self._beside_out)
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """Receive a message. EOFError if nothing is left and the other end is closed.
@@ -102,11 +120,11 @@ class Connection:
         """
         handle = self._receiving()
         if maxlength is None:
-            return _native.recv_frame(handle, -1)
+            return _native.recv_frame(handle, -1, self._beside_in)
         if maxlength < 0:
             raise ValueError(f"maxlength cannot be negative, and is {maxlength}")
         try:
-            return _native.recv_frame(handle, maxlength)
+            return _native.recv_frame(handle, maxlength, self._beside_in)
         except OSError as error:
             if error.errno is None:  # the message is too long, and still there: nothing behind it can be read
                 self._stop_reading()
@@ -119,7 +137,7 @@ class Connection:
         """
         handle = self._receiving()
         room = _part(_flat(buf), offset, None)
-        message = _native.recv_frame(handle, -1)
+        message = _native.recv_frame(handle, -1, self._beside_in)
         if len(message) > room.nbytes:
             raise BufferTooShort(message)
         room[: len(message)] = message
@@ -189,18 +207,25 @@ def _part(view: memoryview, offset: int, size: int | None) -> memoryview:
 
 def reduce_connection(connection: Connection) -> tuple[Any, ...]:
     """How a connection is pickled."""
-    return rebuild_connection, (duplicate(connection.fileno()), connection.readable, connection.writable)
+    told = duplicate(connection._watchable()), connection.readable, connection.writable
+    beside = connection._beside_in, connection._beside_out
+    return rebuild_connection, told if beside == (None, None) else (*told, *beside)
 
 
-def rebuild_connection(ticket: Any, readable: bool, writable: bool) -> Connection:
+def rebuild_connection(
+    ticket: Any, readable: bool, writable: bool, beside_in: Beside | None = None, beside_out: Beside | None = None
+) -> Connection:
     """The connection that arrived in a pickle."""
-    return Connection(ticket.detach(), readable, writable)
+    connection = Connection(ticket.detach(), readable, writable)
+    connection._beside_in, connection._beside_out = beside_in, beside_out
+    return connection
 
 
 def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:  # noqa: N802 - the documented name
     """Two connected connections; with `duplex` False the first can only receive, and the second only send."""
+    fds = descriptors.socketpair() if duplex else descriptors.pipe()
+    first, second = Connection(fds[0], writable=duplex), Connection(fds[1], readable=duplex)
+    first._beside_in = second._beside_out = Beside(MOST_BESIDE)
     if duplex:
-        first, second = descriptors.socketpair()
-        return Connection(first), Connection(second)
-    reading, writing = descriptors.pipe()
-    return Connection(reading, writable=False), Connection(writing, readable=False)
+        first._beside_out = second._beside_in = Beside(MOST_BESIDE)
+    return first, second
