@@ -9,9 +9,15 @@
                                                ("#TRACEBACK", text)                  what went wrong round the call
                                                ("#UNSERIALIZABLE", text)             the result cannot be pickled
 
-Promises: the words are those of the standard library's module, so that either end may be its. Two things are ours alone, and are said
-only to an end that has shown that it is ours: a client knows the server by its GREETING (the standard library's gives None), the server
-knows the client by its shorter requests (ident, method, args).
+What is ours alone is said only to an end that has shown that it is ours: a client knows the server by its GREETING (the standard
+library's gives None), the server knows the client by these, and by shorter requests (ident, method, args):
+
+    (None, "#hold", (mark, name, pid))         while this connection is open, this process lives and holds references
+    (None, "#identify", (mark, name, pid, thread))     whose calls come on this connection
+    (None, "#channel", (requests, replies))    the handles of two queues by which calls come from now on
+    (None, "incref", (ident, mark, received))  the proxy was received; (None, "decref", (ident, mark, sent)): was sent so often
+
+Promises: all else is as the standard library's module says it, so that either end may be its.
 Not here: how our classes are called by the standard library (`stdlib_names.py`), the server (`server.py`), the proxies (`proxy.py`).
 """
 

@@ -192,7 +192,7 @@ class Server:
             client.holder = tuple(args)
             self.objects.hold(*client.holder)
             return True
-        elif request == "#of":
+        elif request == "#identify":
             client.is_ours = True
             client.process, thread = tuple(args[:3]), args[3]
             client.owner = state.serving.owner = (args[0], thread)

@@ -68,7 +68,7 @@ class Session:
                 self._remote.greeted(greeting)
                 self.is_ours = isinstance(greeting, str) and greeting.startswith(GREETING)
                 if self.is_ours:
-                    dispatch(connection, None, "#of", (*self._remote.hold(), str(threading.get_ident())))
+                    dispatch(connection, None, "#identify", (*self._remote.hold(), str(threading.get_ident())))
             except BaseException:
                 connection.close()
                 raise
