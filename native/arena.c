@@ -6,6 +6,7 @@
 #include "platform.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RESERVATION (64ull << 30) /* address space, not memory: pages come when touched */
@@ -28,6 +29,18 @@ static pn_code make(uint64_t size, int *fd, void **base) {
     code = pn_memory_map(*fd, size, base);
     if (code != PN_OK) pn_memory_close(*fd);
     return code;
+}
+
+/* A number of bytes, with K, M, G or T behind it; 0: not set, or nothing that can be read. */
+static uint64_t limit_of_environment(void) {
+    static const char units[] = "KMGT";
+    const char *text = getenv("PROCESSION_MEMORY_LIMIT"), *unit;
+    char *end;
+    if (text == NULL || *text < '0' || *text > '9') return 0;
+    uint64_t bytes = strtoull(text, &end, 10);
+    if (*end == '\0') return bytes;
+    unit = strchr(units, *end);
+    return unit == NULL || end[1] != '\0' ? 0 : bytes << (10 * (unit - units + 1));
 }
 
 static pn_code open_new(void) {
@@ -53,7 +66,7 @@ static pn_code open_new(void) {
     header->size = size;
     header->creator_pid = pn_process_id();
     header->created_at = pn_clock();
-    uint64_t cap = pn_memory_limit() / 2;
+    uint64_t asked = limit_of_environment(), cap = asked != 0 ? asked : pn_memory_limit() / 2;
     atomic_store(&header->cap, cap < size ? cap : size);
     atomic_store(&header->fork_epoch, 1); /* 0 means "not forked from a process of ours" */
     header->magic = PN_ARENA_MAGIC;

@@ -217,7 +217,7 @@ void pn_queue_cross(pn_queue *q, uint64_t head) {
     pn_heap_free(&q->retiring);
 }
 
-typedef struct reader { pn_queue *q; pn_owner me; pn_scratch *scratch; pn_message *messages; uint32_t count, n; uint64_t used; } reader;
+typedef struct reader { pn_queue *q; pn_owner me; pn_scratch *scratch; pn_message *messages; uint32_t count, n; uint64_t used; uint32_t base; } reader;
 
 /* What is taken out, said before it is; see repair. */
 static void write_claim(pn_queue *q, pn_claim *claim, uint64_t sequence, uint32_t count) {
@@ -233,7 +233,7 @@ static void write_claim(pn_queue *q, pn_claim *claim, uint64_t sequence, uint32_
 static void commit_get(reader *r, uint64_t head, pn_claim *claim) {
     pn_queue *q = r->q;
     uint64_t first = r->messages[0].sequence;
-    if (claim != NULL) write_claim(q, claim, first, r->n);
+    if (claim != NULL) write_claim(q, claim, first, r->base + r->n);
     pn_store(&q->ngot, first + r->n);
     PN_FAULT("queue.get.before_head");
     pn_store(&q->head, head);
@@ -315,7 +315,7 @@ static pn_code nothing_there(pn_queue *q) {
 }
 
 pn_code pn_queue_try_get(pn_queue *q, pn_owner me, pn_scratch *scratch, pn_message *messages, uint32_t count, uint32_t *done, pn_claim *claim) {
-    reader r = {q, me, scratch, messages, count, 0, 0};
+    reader r = {q, me, scratch, messages, count, 0, 0, 0};
     pn_code code;
     *done = 0;
     do {
@@ -323,6 +323,7 @@ pn_code pn_queue_try_get(pn_queue *q, pn_owner me, pn_scratch *scratch, pn_messa
         if ((code = nothing_there(q)) != PN_OK) return code;
         pn_queue_enter_get(q, me);
         PN_FAULT("queue.get.entered");
+        if (PN_UNLIKELY(q->flags & PN_QUEUE_JOINABLE) && claim == NULL && pn_queue_is_readable(q)) claim = pn_queue_my_hand(q, me, &r.base);
         code = atomic_load_explicit(&q->shut, memory_order_acquire) == 2 ? PN_SHUT_DOWN : read_some(&r, claim, &need);
         pn_section_leave(&q->get_section);
         if (code == PN_TOO_BIG) code = grow_scratch(scratch, need, count) == PN_OK ? PN_TOO_BIG : PN_NOMEM;

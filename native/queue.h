@@ -72,6 +72,9 @@ typedef struct pn_queue {
     uint64_t unused_line;
     _Alignas(64) pn_eventcount not_full;
     pn_eventcount all_done;
+    _Atomic pn_off hands;         /* joinable: who has taken what (queue_hands.c) */
+    _Atomic uint64_t done_by_others; /* task_done by processes that never got anything */
+    _Atomic uint64_t forgiven;    /* derived: the sum of what is lost and was recovered (queue_hands.c) */
 } pn_queue;
 #define PN_QUEUE_JOINABLE 1u
 
@@ -103,8 +106,11 @@ pn_code pn_queue_wait_taken(pn_queue *q, uint64_t most, pn_deadline deadline);
 void pn_queue_attend(pn_queue *q);
 pn_code pn_queue_wait_attended(pn_queue *q, pn_deadline deadline); /* OK: no longer PN_SOON. TIMEOUT, INTERRUPTED */
 pn_code pn_queue_task_done(pn_queue *q, uint32_t n);                 /* OK, OVERFLOW */
-/* OK: nothing is unfinished. TIMEOUT, INTERRUPTED; it loops by itself over spurious wake-ups. */
+/* OK: nothing is unfinished. OWNER_DIED: a process was killed with messages in its hand; TIMEOUT, INTERRUPTED. */
 pn_code pn_queue_wait_all_done(pn_queue *q, pn_deadline deadline);
+/* How many of the unfinished were in the hands of killed processes; *culprit: one of these. Recovering counts them as done. */
+uint64_t pn_queue_lost(pn_queue *q, pn_owner me, pn_owner *culprit);
+uint64_t pn_queue_recover(pn_queue *q, pn_owner me);
 uint64_t pn_queue_unfinished(pn_queue *q);                           /* exact */
 uint64_t pn_queue_size(const pn_queue *q);                           /* messages waiting; a snapshot */
 bool pn_queue_is_empty(const pn_queue *q);                           /* what a get would find at this moment */

@@ -46,6 +46,12 @@ bool pn_queue_owns(const pn_queue *q, pn_off buffer, uint32_t generation);
 /* queue_repair.c: the constructor of queue.c registers it. */
 void pn_queue_destroy(pn_off queue);
 
+/* queue_hands.c */
+pn_claim *pn_queue_my_hand(pn_queue *q, pn_owner me, uint32_t *base);
+void pn_queue_hand_done(pn_queue *q, pn_owner me, uint32_t n);
+uint64_t pn_queue_sum_forgiven(const pn_queue *q);
+int pn_queue_holders(const pn_queue *q, pn_owner *owners, int room);
+
 /* queue_wait.c */
 bool pn_queue_is_readable(const pn_queue *q);       /* a message is there (shut or not) */
 void pn_event_wake(pn_eventcount *count, uint32_t n);

@@ -4,6 +4,8 @@
  * may be killed too. The orders of stores that it relies on stand in queue.c.  */
 #include "queue_inside.h"
 
+#include "chain.h"
+
 #include <string.h>
 
 bool pn_queue_owns(const pn_queue *q, pn_off buffer, uint32_t generation) {
@@ -158,6 +160,7 @@ void pn_queue_destroy(pn_off queue) {
         PN_FAULT("queue.destroy.after_head");
         pn_heap_free(&q->retiring);
     }
+    pn_chain_destroy(&q->hands);
     pn_section_leave(&q->get_section);
     pn_section_leave(&q->put_section);
 }

@@ -35,8 +35,12 @@ void pn_event_wake(pn_eventcount *count, uint32_t n) {
     pn_futex_wake(pn_low_half(&count->word), woken > INT32_MAX ? INT32_MAX : (int)woken);
 }
 
+#define MAX_HOLDERS 64 /* whose life a joiner watches; those beyond are noticed at the next look */
+
 static pn_code sleep_registered(pn_eventcount *count, uint32_t key, pn_reason reason, const pn_queue *q, pn_deadline deadline) {
-    pn_wait_target target = {pn_low_half(&count->word), key, reason, pn_offset_of(q), NULL, 0};
+    pn_owner holders[MAX_HOLDERS];
+    int n = reason == PN_WAIT_QUEUE_JOIN ? pn_queue_holders(q, holders, MAX_HOLDERS) : 0;
+    pn_wait_target target = {pn_low_half(&count->word), key, reason, pn_offset_of(q), holders, n};
     PN_FAULT("queue.wait.registered");
     pn_code code = pn_sleep(&target, deadline);
     delist(count, key);
@@ -142,12 +146,13 @@ static uint64_t exact_total(pn_queue *q) {
 }
 
 pn_code pn_queue_task_done(pn_queue *q, uint32_t n) {
-    uint64_t done = pn_load(&q->ndone), all = total(q);
+    uint64_t done = pn_load(&q->ndone), all = total(q), forgiven = pn_load(&q->forgiven);
     do {
-        if (PN_UNLIKELY(done + n > all) && done + n > (all = exact_total(q))) return PN_OVERFLOW;
+        if (PN_UNLIKELY(done + n + forgiven > all) && done + n + (forgiven = pn_queue_sum_forgiven(q)) > (all = exact_total(q))) return PN_OVERFLOW;
     } while (!atomic_compare_exchange_weak(&q->ndone, &done, done + n));
     PN_FAULT("queue.task_done.counted");
-    if (done + n == all) {
+    if (q->flags & PN_QUEUE_JOINABLE) pn_queue_hand_done(q, pn_self(), n);
+    if (done + n + forgiven == all) {
         atomic_thread_fence(memory_order_seq_cst);
         pn_event_notify(&q->all_done, UINT32_MAX);
     }
@@ -155,12 +160,14 @@ pn_code pn_queue_task_done(pn_queue *q, uint32_t n) {
 }
 
 uint64_t pn_queue_unfinished(pn_queue *q) {
-    uint64_t all = exact_total(q), done = pn_load(&q->ndone);
+    uint64_t all = exact_total(q), done = pn_load(&q->ndone) + pn_queue_sum_forgiven(q);
     return all > done ? all - done : 0;
 }
 
 pn_code pn_queue_wait_all_done(pn_queue *q, pn_deadline deadline) {
     while (pn_queue_unfinished(q) != 0) {
+        pn_owner culprit, me = pn_self();
+        if (me != 0 && pn_queue_lost(q, me, &culprit) != 0) return PN_OWNER_DIED;
         if (deadline <= PN_NOW) return PN_TIMEOUT;
         uint32_t key = enlist(&q->all_done);
         if (pn_queue_unfinished(q) == 0) {

@@ -17,7 +17,7 @@ PyObject *raise_fault(void) {
 PyObject *raise_code(pn_code code) {
     switch (code) {
     case PN_NOMEM:
-        PyErr_SetString(PyExc_MemoryError, "no shared memory left: the arena is at its cap (arena_cap), or the kernel refuses more pages "
+        PyErr_SetString(PyExc_MemoryError, "no shared memory left: the arena is at its cap (procession.set_memory_limit), or the kernel refuses more pages "
                                            "(cgroup limit); consume messages, or drop shared objects");
         break;
     case PN_TOO_BIG: PyErr_SetString(PyExc_OverflowError, "larger than a block of the arena can be (64 GiB)"); break;

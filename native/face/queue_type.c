@@ -46,7 +46,24 @@ static PyObject *queue_join(PyObject *self, PyObject *const *args, Py_ssize_t n,
     pn_code code;
     WITHOUT_GIL(code, pn_queue_wait_all_done(q, deadline));
     if (fault_raised()) return NULL;
+    if (code == PN_OWNER_DIED) {
+        pn_owner culprit;
+        (void)pn_queue_lost(q, pn_self(), &culprit);
+        return raise_owner_died(self, culprit);
+    }
     return code == PN_OK || code == PN_TIMEOUT ? PyBool_FromLong(code == PN_OK) : raise_code(code);
+}
+
+static PyObject *queue_lost(PyObject *self, PyObject *unused) {
+    (void)unused;
+    pn_owner culprit, me = self_or_raise();
+    return me == 0 ? NULL : PyLong_FromUnsignedLongLong(pn_queue_lost(QUEUE(self), me, &culprit));
+}
+
+static PyObject *queue_recover(PyObject *self, PyObject *unused) {
+    (void)unused;
+    pn_owner me = self_or_raise();
+    return me == 0 ? NULL : PyLong_FromUnsignedLongLong(pn_queue_recover(QUEUE(self), me));
 }
 
 static PyObject *queue_unfinished(PyObject *self, PyObject *unused) {
@@ -96,6 +113,8 @@ static PyMethodDef queue_methods[] = {
     {"counts", queue_counts, METH_NOARGS, "counts()\n--\n\n(messages ever put, messages ever got)."},
     {"task_done", queue_task_done, METH_NOARGS, "task_done()\n--\n\nOne message less is unfinished; ValueError if none was."},
     {"join", FAST(queue_join), FAST_FLAGS, "join(timeout=None)\n--\n\nUntil nothing is unfinished; whether that was in time."},
+    {"lost", queue_lost, METH_NOARGS, "lost()\n--\n\nHow many of the unfinished were in the hands of processes that were killed."},
+    {"recover", queue_recover, METH_NOARGS, "recover()\n--\n\nCount these as done; how many they were."},
     {"unfinished", queue_unfinished, METH_NOARGS, "unfinished()\n--\n\nMessages put and not yet done."},
     {"shut_down", FAST(queue_shut_down), FAST_FLAGS, "shut_down(immediate=False)\n--\n\nNothing more can be put; immediate: nor got."},
     {"is_shut_down", queue_is_shut_down, METH_NOARGS, "is_shut_down()\n--\n\nWas it shut down?"},

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from procession._cli.drop_in import install as install
     from procession._context import Process as Process
     from procession._context import default_context
+    from procession._memory.limit import memory_limit as memory_limit
+    from procession._memory.limit import memory_used as memory_used
+    from procession._memory.limit import set_memory_limit as set_memory_limit
     from procession.errors import ShutDown as ShutDown
 
     active_children: Final = default_context.active_children
@@ -69,12 +72,13 @@ __all__ = [
     "Manager", "OwnerDied", "Pipe", "Pool", "Process", "ProcessError", "Queue", "RLock", "RawArray", "RawValue", "ResultsDiscarded",
     "Semaphore", "ShutDown", "SimpleQueue", "StaleHandle", "StartError", "TimeoutError", "Value", "WorkerDied", "active_children",
     "allow_connection_pickling", "cpu_count", "current_process", "freeze_support", "get_all_start_methods", "get_context",
-    "get_logger", "get_start_method", "install", "log_to_stderr", "parent_process", "reducer", "set_executable",
-    "set_forkserver_preload", "set_start_method",
+    "get_logger", "get_start_method", "install", "log_to_stderr", "memory_limit", "memory_used", "parent_process", "reducer",
+    "set_executable", "set_forkserver_preload", "set_memory_limit", "set_start_method",
 ]  # fmt: skip
 
 del TYPE_CHECKING  # `dir()` shows the API
 
+_MEMORY = ("memory_limit", "memory_used", "set_memory_limit")
 _ARRAYS = ("empty", "zeros")  # not in __all__: they would hide numpy's from whoever imports * from both
 
 _DOORS = (
@@ -86,6 +90,10 @@ _DOORS = (
 def __getattr__(name: str) -> Any:
     if name == "install":
         from procession._cli.drop_in import install as found  # noqa: PLC0415 - late loading: see the docstring
+    elif name in _MEMORY:
+        from procession._memory import limit  # noqa: PLC0415 - late loading: see the docstring
+
+        found = getattr(limit, name)
     elif name in __all__ or name in _ARRAYS:
         from procession._context import default_context  # noqa: PLC0415 - late loading: see the docstring
 

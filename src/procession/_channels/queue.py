@@ -16,6 +16,7 @@ from procession._channels.queue_ends import QueueEnd
 from procession._channels.queue_feeding import FeederHooks, Unlocked
 from procession._primitives.semaphore import SEM_VALUE_MAX
 from procession._primitives.sharing import Shared
+from procession.errors import OwnerDied
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -249,8 +250,22 @@ class JoinableQueue(Queue[T]):
         self._shared.task_done()
 
     def join(self) -> None:
-        """Wait until every message that was put has been dealt with."""
-        self._shared.join()
+        """Wait until every message that was put has been dealt with.
+
+        `OwnerDied` if a process was killed that had taken messages and not yet said that they are done: these are lost. `recover()`
+        counts them as done. (A process that exits is taken to have left that to another one.)
+        """
+        try:
+            self._shared.join()
+        except OwnerDied as error:
+            _, *who = error.args
+            lost = self._shared.lost()
+            what = f"{lost} message{'' if lost == 1 else 's'} of a {type(self).__name__}"
+            raise OwnerDied(what, *who) from None
+
+    def recover(self) -> int:
+        """Count the messages that killed processes have taken with them as dealt with: how many they were."""
+        return self._shared.recover()
 
 
 class SimpleQueue(_Access[T]):

@@ -1,0 +1,151 @@
+"""One Ctrl-C ends a whole program from any state: one short traceback, `finally` and `atexit` run, nobody is left.
+
+Each program runs in a session of its own on a pseudo terminal, and gets the Ctrl-C from there, as the whole foreground group does.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import sys
+import time
+
+import pytest
+
+from tests.guards import proc
+
+PATIENCE = 30.0  # seconds; a machine under load; the promise is one second on an idle one
+PRELUDE = """
+import atexit, os, sys, threading, time
+import procession as mp
+
+METHOD = {method!r}
+
+
+def sleep(*_):
+    time.sleep(1000)  # sleeps: until it is interrupted
+
+
+def start(target, *args):
+    # a child that has begun
+    begun = mp.Event()
+    mp.Process(target=target, args=(*args, begun)).start()
+    begun.wait()
+
+
+def hold(lock, begun):
+    with lock:
+        begun.set()
+        time.sleep(1000)  # sleeps: until it is interrupted
+
+
+def tell(go):
+    go.set()
+    time.sleep(1000)  # sleeps: until it is interrupted
+
+
+def main():
+    mp.set_start_method(METHOD)
+    atexit.register(print, "atexit ran", flush=True)
+    try:
+        run()
+    finally:
+        print("finally ran", flush=True)
+
+
+def ready():
+    print("ready", flush=True)
+
+"""
+STATES = {
+    "lock": "lock = mp.Lock(); lock.acquire(); ready(); lock.acquire()",
+    "rlock of another": "lock = mp.RLock(); start(hold, lock); ready(); lock.acquire()",
+    "semaphore": "ready(); mp.Semaphore(0).acquire()",
+    "event": "ready(); mp.Event().wait()",
+    "condition": "c = mp.Condition(); c.acquire(); ready(); c.wait()",
+    "barrier": "ready(); mp.Barrier(2).wait()",
+    "queue.get": "ready(); mp.Queue().get()",
+    "queue.put": "q = mp.Queue(1); q.put(1); ready(); q.put(2)",
+    "queue.join": "q = mp.JoinableQueue(); q.put(1); ready(); q.join()",
+    "simple queue": "ready(); mp.SimpleQueue().get()",
+    "pipe": "a, b = mp.Pipe(); ready(); a.recv()",
+    "connection.wait": "a, b = mp.Pipe(); ready(); mp.connection.wait([a, mp.Queue()])",
+    "join": "p = mp.Process(target=sleep); p.start(); ready(); p.join()",
+    "join of a daemon": "p = mp.Process(target=sleep, daemon=True); p.start(); ready(); p.join()",
+    "listener": "l = mp.connection.Listener(); ready(); l.accept()",
+    "manager": "with mp.Manager() as m: q = m.Queue(); ready(); q.get()",
+    "pool.map": "with mp.Pool(2) as pool: ready(); pool.map(sleep, range(8))",
+    "pool result": "with mp.Pool(2) as pool: r = pool.apply_async(sleep); ready(); r.get()",
+    "pool.imap": "with mp.Pool(2) as pool: ready(); list(pool.imap(sleep, range(8)))",
+    "pool.join": "pool = mp.Pool(2); pool.apply_async(sleep); pool.close(); ready(); pool.join()",
+    "atexit": "start(tell); ready()",
+    "computing": "ready()\n    while True: pass",
+}
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, program: str) -> None:
+        self.output = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execv(sys.executable, [sys.executable, program])
+
+    def read_until(self, text: bytes) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.output:
+            assert self.read(deadline), f"{text!r} never came:\n{self.output.decode()}"
+
+    def read(self, deadline: float) -> bool:
+        """False: nothing more comes."""
+        ready, _, _ = select.select([self.fd], [], [], max(0.0, deadline - time.monotonic()))
+        try:
+            read = os.read(self.fd, 65536) if ready else b""
+        except OSError:  # EIO: nobody has the terminal open any more
+            read = b""
+        self.output += read
+        return bool(read)
+
+    def press_ctrl_c(self) -> None:
+        os.write(self.fd, b"\x03")
+
+    def wait(self) -> int:
+        """The exit code."""
+        deadline = time.monotonic() + PATIENCE
+        while self.read(deadline):
+            pass
+        assert not proc.wait_ended({self.pid}, max(0.0, deadline - time.monotonic())), (
+            f"it does not end:\n{self.output.decode()}"
+        )
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("state", STATES)
+def test_one_press_ends_the_whole_program(tmp_path: object, state: str, method: str) -> None:
+    program = f"{tmp_path}/program.py"
+    with open(program, "w") as file:
+        file.write(PRELUDE.format(method=method))
+        file.write(f"\ndef run():\n    {STATES[state]}\n\n\nif __name__ == '__main__':\n    main()\n")
+    terminal = Terminal(program)
+    try:
+        terminal.read_until(b"ready")
+        if state == "atexit":
+            terminal.read_until(b"atexit ran")
+        terminal.press_ctrl_c()
+        code = terminal.wait()
+    finally:
+        proc.kill({self for self in proc.descendants(os.getpid()) if self == terminal.pid})
+        terminal.close()
+    said = terminal.output.decode().replace("\r\n", "\n")
+    assert "finally ran" in said
+    assert "atexit ran" in said
+    assert code != 0 or state == "atexit"
+    assert said.count("Traceback") <= 2, said
+    assert len(said.splitlines()) <= 60, said
