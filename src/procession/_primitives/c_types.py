@@ -105,9 +105,12 @@ def field_names(ctype: Any) -> list[str]:
 
 def spell(ctype: Any) -> Any:
     """What stands for a type in a pickle: the type, or (its items' spelling, how many) of an array type without a name."""
-    if issubclass(ctype, ctypes.Array) and ctype is ctype._type_ * ctype._length_:
-        return spell(ctype._type_), ctype._length_
-    return ctype
+    if not issubclass(ctype, ctypes.Array):
+        return ctype
+    items, length = vars(ctype).get("_type_"), vars(ctype).get("_length_")
+    if items is None or length is None:  # a subclass of an array type
+        return ctype
+    return (spell(items), length) if ctype is items * length else ctype
 
 
 def unspell(spelled: Any) -> Any:
