@@ -14,6 +14,7 @@ import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -36,11 +37,48 @@ def version(library: str) -> str:
         return "of this tree"
 
 
-def start(scenario: str, library: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.torture.cell", scenario, library]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, errors="replace"
-    )
+class Cell:
+    """One scenario with one library: its process, and what it wrote to files (a pipe would stay open in orphans)."""
+
+    def __init__(self, scenario: str, library: str) -> None:
+        self._files = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes them
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.torture.cell", scenario, library],
+            stdout=self._files[0],
+            stderr=self._files[1],
+            start_new_session=True,
+        )
+
+    def ended(self, limit: float) -> bool:
+        try:
+            self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def steps(self) -> list[list[object]]:
+        self._files[0].seek(0)
+        return [json.loads(line) for line in self._files[0].read().splitlines() if line.startswith("[")]
+
+    def errors(self) -> list[str]:
+        self._files[1].seek(0)
+        return self._files[1].read().strip().splitlines()
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + LIMIT
+        while not self.steps() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.5)
+
+    def close(self) -> None:
+        for pid in {self.process.pid, *group(self.process.pid)}:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.wait()
+        for file in self._files:
+            file.close()
 
 
 def group(leader: int) -> list[int]:
@@ -58,57 +96,42 @@ def group(leader: int) -> list[int]:
     return found
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.kill()
-    process.communicate()
-
-
-def interrupted(process: subprocess.Popen[str]) -> str:
-    time.sleep(0.5)
+def interrupted(made: Cell) -> str:
+    made.wait_ready()
     began = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)
-    try:
-        _out, err = process.communicate(timeout=LIMIT - 2)
-    except subprocess.TimeoutExpired:
-        return "**HANG**"
-    return f"{time.monotonic() - began:.1f} s, {len(err.splitlines())} lines"
+    os.killpg(made.process.pid, signal.SIGINT)
+    ended = made.ended(LIMIT - 2)
+    return f"{time.monotonic() - began:.1f} s, {len(made.errors())} lines" if ended else "**HANG**"
 
 
-def orphaned(process: subprocess.Popen[str]) -> str:
-    time.sleep(0.5)
-    workers = set(group(process.pid)) - {process.pid}
-    process.kill()
-    process.wait()
+def orphaned(made: Cell) -> str:
+    made.wait_ready()
+    workers = set(group(made.process.pid)) - {made.process.pid}
+    made.process.kill()
+    made.process.wait()
     time.sleep(3)
-    return f"{len(workers & set(group(process.pid)))} of {len(workers)}"
+    return f"{len(workers & set(group(made.process.pid)))} of {len(workers)}"
 
 
 def cell(scenario: str, library: str) -> str:
-    process = start(scenario, library)
+    made = Cell(scenario, library)
     try:
-        if scenario in {"ctrl_c", "parent_killed"}:
-            assert process.stdout is not None
-            return interrupted(process) if process.stdout.readline() and scenario == "ctrl_c" else orphaned(process)
-        try:
-            out, err = process.communicate(timeout=LIMIT)
-            hung = False
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            out, err = process.communicate()
-            hung = True
-        return told([json.loads(line) for line in out.splitlines() if line.startswith("[")], hung, err)
+        if scenario == "ctrl_c":
+            return interrupted(made)
+        if scenario == "parent_killed":
+            return orphaned(made)
+        ended = made.ended(LIMIT)
+        return told(made.steps(), not ended, made.errors())
     finally:
-        end(process)
+        made.close()
 
 
-def told(steps: list[list[object]], hung: bool, err: str) -> str:
+def told(steps: list[list[object]], hung: bool, errors: list[str]) -> str:
     """`ERR WorkerDied 0.1 s; the next: ok`: the first step, and of the others those that went wrong."""
     if not steps:
-        return "**HANG**" if hung else f"BRK ({err.strip().splitlines()[-1][:60] if err.strip() else 'no word'})"
+        return "**HANG**" if hung else f"BRK ({errors[-1][:60] if errors else 'no word'})"
+    if steps[0][1] == "n/a":
+        return "n/a"
     parts = []
     for number, (step, outcome, seconds) in enumerate(steps):
         slow = f" {seconds} s" if isinstance(seconds, float) and seconds >= 1 else ""

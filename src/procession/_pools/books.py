@@ -13,6 +13,8 @@ from procession._pools.jobs import TaskState, advance_task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from procession._pools.results import AsyncResult
+
 __all__ = ["Block", "Books", "Job", "Task"]
 
 
@@ -88,7 +90,7 @@ class Books:
 
     def __init__(self) -> None:
         self.following = 0  # the number of the next task
-        self.tasks: dict[int, Task] = {}
+        self.tasks: dict[int, Task | AsyncResult[Any]] = {}
         self.blocks: list[Block] = []
 
     def __bool__(self) -> bool:
@@ -139,7 +141,7 @@ class Books:
         if block is not None and block.settle(sequence - block.first, success, value):
             self._conclude(block)
 
-    def _settle_task(self, sequence: int, task: Task, success: bool, value: Any) -> None:
+    def _settle_task(self, sequence: int, task: Task | AsyncResult[Any], success: bool, value: Any) -> None:
         if task.block is None:
             task.job.settle(task.index, success, value)
             task.job.conclude()
@@ -172,7 +174,7 @@ class Books:
         """Is this task not settled?"""
         return self.find(sequence) is not None
 
-    def reclaim(self, sequence: int, was_alone: bool) -> Task | None:
+    def reclaim(self, sequence: int, was_alone: bool) -> Task | AsyncResult[Any] | None:
         """Take a task out that its worker had not begun, to be given out again; None: it may be what kills workers, or it is settled.
 
         `was_alone`: the worker had taken no other, so this one may be the cause (it is too large to be read, say).

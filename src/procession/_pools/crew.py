@@ -18,7 +18,7 @@ from procession._pools.failures import open_value, unpack_failure
 from procession._pools.functions import FunctionRef, FunctionStore
 from procession._pools.jobs import Answer
 from procession._pools.obituary import describe_task, no_worker_starts, starting_failed, worker_died
-from procession._pools.sending import put_block, put_task
+from procession._pools.sending import put_block, put_pickled
 from procession._pools.worker import READY, RUNNING, Claims, Ring, Stacks, work
 from procession.errors import StartError
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from procession._pools.books import Block, Task
     from procession._pools.dispatch import Answers, Dispatcher
+    from procession._pools.results import AsyncResult
     from procession._processes.process import BaseProcess
 
 __all__ = ["ProcessCrew"]
@@ -181,9 +182,11 @@ class ProcessCrew:
         """The function's place in the arena; raises what pickling raises."""
         return self._functions.ref(func)
 
-    def send(self, _first: int, task: Task) -> None:
+    def send(self, _first: int, task: Task | AsyncResult[Any]) -> None:
         """Put the task in the queue, which numbers tasks as the books do."""
-        put_task(self._tasks, task)
+        offset, generation = task.func.place
+        if not self._tasks.put_call(task.call, offset, generation, task.payload):
+            put_pickled(self._tasks, task)
 
     def send_block(self, block: Block) -> None:
         """Put the tasks in the queue."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from procession._pools.books import Block, Job, Task
+    from procession._pools.results import AsyncResult
 
 __all__ = ["Crew", "Dispatcher", "Feeding"]
 
@@ -45,7 +46,7 @@ class Crew(Protocol):
     def prepare(self, func: Callable[..., Any]) -> Any:
         """What goes with each task in place of the function."""
 
-    def send(self, first: int, task: Task) -> None:
+    def send(self, first: int, task: Task | AsyncResult[Any]) -> None:
         """Give a task to the workers, or raise."""
 
     def send_block(self, block: Block) -> None:
@@ -87,6 +88,7 @@ class Dispatcher:
         self._calling: set[int] = set()  # threads that run a callback
         self._inbox: list[Answers] = []  # read, but not yet (all) settled
         self._interrupted = False  # may answers have been lost between the queue and the books?
+        self._look_soon = False  # a worker said that something is to be done about it
         self._checked = 0.0  # when the workers' lives were looked at
         self._news = threading.Condition(threading.RLock())
         self._followers = 0
@@ -97,11 +99,12 @@ class Dispatcher:
         self._feeds: list[Feeding] = []
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Task | AsyncResult[Any]) -> None:
         """Number and send a task; raises, and sends nothing, if it cannot be pickled."""
         books = self.books
         with self._submitting:
-            sequence = self._begin_sending(1)
+            sequence = self._begin_sending(1) if self._sending or self.broken is not None else books.following
+            self._sending = 1
             books.tasks[sequence] = task
             try:
                 self.crew.send(sequence, task)
@@ -169,25 +172,29 @@ class Dispatcher:
             return
         token = (me,)
         try:
-            if self._seat.setdefault(0, token) is token:
-                self._lead(job, timeout)
+            if self._seat.setdefault(0, token) is token and (job is None or not job.done):
+                came = self.drain(timeout)
+                if not came or self._look_soon or time.monotonic() - self._checked > SLICE:
+                    self.check_workers()
         except BaseException:
             self._interrupted = True  # whatever it was: answers may have been read and not settled
             raise
         finally:
             if self._seat.get(0) is token:
                 self._seat.pop(0, None)
-            self._tell_followers()
+            if self._followers:
+                self._tell_followers()
 
     def _lead(self, job: Job | None, timeout: float) -> None:
         if job is not None and job.done:
             return
         came = self.drain(timeout)
-        if not came or time.monotonic() - self._checked > SLICE:
+        if not came or self._look_soon or time.monotonic() - self._checked > SLICE:
             self.check_workers()
 
     def check_workers(self) -> None:
         """Look for dead workers, and for tasks whose answers an interrupt swallowed. Only as the leader."""
+        self._look_soon = False
         self.crew.check(self)
         if self._interrupted:
             self._find_swallowed()
@@ -233,7 +240,7 @@ class Dispatcher:
         for sequence, answer, payload in self.books.settle_values(answers):
             outcome = opened(answer, payload, sequence)
             if outcome is None:
-                self._checked = 0.0  # at once, but after these answers
+                self._look_soon = True  # at once, but after these answers
             else:
                 settle(sequence, *outcome)
 

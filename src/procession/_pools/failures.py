@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 
 from procession._channels.pickling import ForkingPickler
+from procession._pools.parcels import pack, unpack
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ class RemoteTraceback(Exception):
         return self.tb
 
 
-def pack_value(value: Any) -> tuple[bool, bytes]:
-    """(True, the value pickled), or (False, a packed failure that says why it cannot be)."""
+def pack_value(value: Any) -> tuple[bool, Any]:
+    """(True, the value as a parcel), or (False, a packed failure that says why it cannot be)."""
     try:
-        return True, bytes(ForkingPickler.dumps(value))
+        return True, pack(value)
     except MemoryError:
         raise  # there may be room for less
     except Exception as error:  # noqa: BLE001 - whatever pickling raises goes to the one who waits for the value
@@ -82,10 +83,10 @@ def pack_failure(error: BaseException) -> bytes:
     return packed
 
 
-def open_value(packed: bytes) -> tuple[bool, Any]:
+def open_value(packed: Any) -> tuple[bool, Any]:
     """(True, the value), or (False, why it cannot be rebuilt here)."""
     try:
-        return True, ForkingPickler.loads(packed)
+        return True, unpack(packed)
     except KeyboardInterrupt:
         raise  # of this process: the answer is opened again later
     except BaseException as error:  # noqa: BLE001 - told to the one who waits for this result

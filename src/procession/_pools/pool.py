@@ -13,7 +13,7 @@ import os
 import warnings
 
 from procession._os.cpus import usable_cpus
-from procession._pools.books import Block, Task
+from procession._pools.books import Block
 from procession._pools.crew import ProcessCrew
 from procession._pools.dispatch import Dispatcher
 from procession._pools.feeding import Feed
@@ -112,14 +112,15 @@ class Pool:
         dispatcher = self._dispatcher
         result: AsyncResult[Any] = AsyncResult(dispatcher, func, callback, error_callback, self)
         call, payload = (Call.ARGS_KWDS, (tuple(args), kwds)) if kwds else (Call.ARGS, tuple(args))
-        task = Task(result, 0, call, self._crew.prepare(func), payload)
-        if result.has_callbacks:
-            dispatcher.attend(job_needs_answers=True)
+        result.call, result.func, result.payload = call, self._crew.prepare(func), payload
+        if callback is None and error_callback is None:
+            dispatcher.submit(result)
+            return result
+        dispatcher.attend(job_needs_answers=True)
         try:
-            dispatcher.submit(task)
+            dispatcher.submit(result)
         except BaseException:
-            if result.has_callbacks:
-                dispatcher.unattend()
+            dispatcher.unattend()
             raise
         return result
 

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from procession._pools.jobs import TaskState
 from procession.errors import TimeoutError as ProcessTimeoutError
 
 if TYPE_CHECKING:
@@ -26,7 +27,14 @@ T = TypeVar("T")
 
 
 class AsyncResult(Generic[T]):
-    """The result of one call that a worker makes."""
+    """The result of one call that a worker makes; in the books it stands for the call itself, as their one task of it."""
+
+    index = 0
+    block = None
+    state = TaskState.WAITING
+    call: int
+    func: Any
+    payload: Any = None
 
     def __init__(
         self,
@@ -51,6 +59,11 @@ class AsyncResult(Generic[T]):
         """Must answers be read though nobody waits?"""
         return self._attended
 
+    @property
+    def job(self) -> AsyncResult[T]:
+        """Itself, as a task's job."""
+        return self
+
     def settle(self, index: int, success: bool, value: Any) -> None:
         """The answer to the call."""
         if not self.done:
@@ -61,7 +74,7 @@ class AsyncResult(Generic[T]):
         if self._attended:
             self._run_callback()
         self.done = True
-        self._pool = None
+        self._pool = self.payload = None
 
     def _run_callback(self) -> None:
         """Run the user's callback, once; what it raises goes where errors of threads go, and harms nobody else."""

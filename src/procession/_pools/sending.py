@@ -8,24 +8,24 @@ Not here: numbers (`books.py`).
 from __future__ import annotations
 
 from procession import _native
-from procession._channels.pickling import ForkingPickler
 from procession._pools.jobs import Call
+from procession._pools.parcels import pack
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from typing import Any
 
     from procession._pools.books import Block, Task
+    from procession._pools.results import AsyncResult
     from procession._pools.worker import Ring
 
-__all__ = ["put_block", "put_task"]
+__all__ = ["put_block", "put_pickled"]
 
 
-def put_task(tasks: Ring, task: Task) -> None:
-    """Put one task; raises what pickling raises."""
+def put_pickled(tasks: Ring, task: Task | AsyncResult[Any]) -> None:
+    """Put a task whose payload the codec cannot write; raises what pickling raises."""
     offset, generation = task.func.place
-    if not tasks.put_call(task.call, offset, generation, task.payload):
-        tasks.put_plain(_pickled(task.call, offset, generation, task.payload))
+    tasks.put(_pickled(task.call, offset, generation, task.payload))
 
 
 def put_block(tasks: Ring, block: Block) -> None:
@@ -42,5 +42,5 @@ def put_block(tasks: Ring, block: Block) -> None:
     tasks.put_many(messages)
 
 
-def _pickled(call: int, offset: int, generation: int, payload: Any) -> tuple[int, int, int, bytes]:
-    return call | Call.PICKLED, offset, generation, bytes(ForkingPickler.dumps(payload))
+def _pickled(call: int, offset: int, generation: int, payload: Any) -> tuple[Any, ...]:
+    return call | Call.PICKLED, offset, generation, pack(payload)

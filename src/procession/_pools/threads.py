@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from procession._pools.books import Block, Task
     from procession._pools.dispatch import Answers, Dispatcher
+    from procession._pools.results import AsyncResult
 
 __all__ = ["ThreadCrew"]
 
@@ -56,7 +57,7 @@ class ThreadCrew:
         """Functions are used as they are."""
         return func
 
-    def send(self, first: int, task: Task) -> None:
+    def send(self, first: int, task: Task | AsyncResult[Any]) -> None:
         """Queue the task."""
         self._sent += 1
         self._tasks.put((first, task.call, task.func, task.payload))

@@ -13,11 +13,11 @@ import sys
 import time
 
 from procession import _native
-from procession._channels.pickling import ForkingPickler
 from procession._os.faults import report_crashes_to
 from procession._pools.failures import pack_failure, pack_value
 from procession._pools.functions import FunctionTable
 from procession._pools.jobs import Answer, Call
+from procession._pools.parcels import unpack
 from procession._primitives.sharing import Shared
 from procession._runtime import state
 from procession.errors import ShutDown
@@ -115,6 +115,7 @@ class _Worker:
     def __init__(self, ends: WorkerEnds) -> None:
         self._tasks, self._results, self._claims, self._row, self._crew_size, _stacks = ends
         self._functions = FunctionTable()
+        self._last = 0  # the sequence of the last task that was taken
         self._task_time = 1.0  # mean seconds a task; at first unknown: take one at a time
 
     def run(self, maxtasks: int | None) -> bool:
@@ -141,6 +142,7 @@ class _Worker:
 
     def _perform(self, batch: list[tuple[int, Any]]) -> None:
         claims, row, call, answer = self._claims, self._row, self._call, self._results.answer
+        self._last = batch[-1][0]
         claims.store(
             row, RUNNING, batch[0][0] + 1
         )  # the others are noted by `answer`, each when the one before it is answered
@@ -162,7 +164,12 @@ class _Worker:
 
     def _answer_pickled(self, sequence: int, value: Any) -> None:
         packed, payload = pack_value(value)
-        self._results.answer(self._claims, self._row, sequence, Answer.PICKLED if packed else Answer.ERROR, payload)
+        answer = Answer.PICKLED if packed else Answer.ERROR
+        if self._results.answer(self._claims, self._row, sequence, answer, payload):
+            return
+        self._results.put((sequence, answer, payload))  # with large buffers
+        self._claims.finish(self._row, 1)
+        self._claims.store(self._row, RUNNING, sequence + 2 if sequence < self._last else 0)
 
     def _call(self, message: Any) -> Any:
         if isinstance(message, _native.Undecodable):
@@ -170,7 +177,7 @@ class _Worker:
         call, offset, generation, payload = message
         func = self._functions.load(offset, generation)
         if call & Call.PICKLED:
-            payload = ForkingPickler.loads(payload)
+            payload = unpack(payload)
             call &= ~Call.PICKLED
         if call == Call.ARGS:
             return func(*payload)
