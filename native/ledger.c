@@ -109,7 +109,6 @@ pn_ledger *pn_ledger_open(pn_owner me) {
     pn_ledger *ledger = pn_ledger_mine(me);
     if (PN_LIKELY(ledger != NULL)) return ledger;
     if (pn_heap_alloc_once(sizeof(pn_ledger), PN_KIND_LEDGER, &pn_slot(pn_owner_slot(me))->ledger) != PN_OK) return NULL;
-    pn_quarantine_join(me);
     return pn_ledger_mine(me);
 }
 

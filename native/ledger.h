@@ -87,5 +87,5 @@ bool pn_quarantine_needed(uint32_t birth);                 /* may a living forke
 bool pn_quarantine_add(pn_owner me, pn_off object, uint32_t generation); /* true: the caller's reference is the quarantine's now */
 void pn_quarantine_touch(pn_owner me, pn_off object);      /* it is in there, and another reference to it is given up now */
 void pn_quarantine_review(pn_owner me);                    /* lets go whatever nobody can have inherited any more */
-void pn_quarantine_join(pn_owner me);                      /* a process opens its ledger: if it was forked, it says who it is */
+void pn_quarantine_join(pn_owner me);                      /* a process gets its slot: if it was forked, it says who it is */
 #endif

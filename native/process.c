@@ -126,7 +126,9 @@ static pn_code take_slot(void) {
     }
     atomic_store(&slot->state, PN_SLOT_ALIVE);
     PN_FAULT("process.claim.after_alive");
-    atomic_store(&my_identity, pn_owner_make(index, atomic_load(&slot->generation), 0));
+    pn_owner identity = pn_owner_make(index, atomic_load(&slot->generation), 0);
+    atomic_store(&my_identity, identity);
+    pn_quarantine_join(identity); /* so that a look at the table tells whether we live, and not one at the system */
     return PN_OK;
 }
 

@@ -8,6 +8,8 @@
 
 #define HINTS 4
 
+_Static_assert(sizeof(((pn_semaphore_sleep *)0)->holders) == PN_WATCHED_MAX * sizeof(pn_owner), "as many as can be watched");
+
 /* Where this thread last found its process's row: rows beyond the first four would have to be sought every time. Believed only
  * if the row still names this process (it may be another one since, after fork) and the semaphore is still the same object. */
 typedef struct row_hint { const pn_semaphore *semaphore; uint32_t generation; pn_permit *row; } row_hint;
@@ -318,4 +320,27 @@ uint32_t pn_semaphore_recover(pn_semaphore *s, pn_owner me) {
     PN_FAULT("semaphore.recover.before_wake");
     if (woken > 0) pn_futex_wake(&s->event, woken);
     return given;
+}
+
+bool pn_semaphore_lie_down(pn_semaphore *s, pn_owner me, pn_semaphore_sleep *sleep) {
+    sleep_plan plan = {.settled = true}; /* it sleeps long at once: who becomes a holder wakes it */
+    enter(s, me);
+    bool nothing = get(&s->value) == 0 && !look_at_holders(s, me, sleep->holders, &sleep->count);
+    if (nothing) lie_down(s, &plan);
+    pn_section_leave(&s->section);
+    sleep->event = plan.event;
+    return nothing;
+}
+
+void pn_semaphore_get_up(pn_semaphore *s, pn_owner me, uint32_t event) {
+    sleep_plan plan = {.asleep = true, .event = event};
+    int woken = 0;
+    enter(s, me);
+    PN_FAULT("semaphore.get_up.before_count");
+    get_up(s, &plan);
+    if (get(&s->value) > 0) woken = take_off(s, 1);
+    else if (get(&s->sleepers) & PN_SEMAPHORE_WATCHED) poke(s); /* perhaps it was I who watched */
+    pn_section_leave(&s->section);
+    PN_FAULT("semaphore.get_up.before_wake");
+    if (woken > 0) pn_futex_wake(&s->event, woken);
 }

@@ -49,6 +49,12 @@ pn_code pn_semaphore_acquire(pn_semaphore *s, pn_owner me, pn_deadline deadline)
 /* `total` (free and held permits) may not exceed PN_SEMAPHORE_MAX; the free ones of a bounded semaphore not its initial value. */
 pn_code pn_semaphore_release(pn_semaphore *s, pn_owner me);                        /* OK, OVERFLOW */
 uint32_t pn_semaphore_value(pn_semaphore *s);
+/* For one who sleeps on several things at once (a Watcher). lie_down: false: there is something to be had, or to be told; else it is
+ * counted among the sleepers at `event`, until the event word changes or one of `holders` dies, and gets up in any case: a wake-up
+ * that it took is handed on. */
+typedef struct pn_semaphore_sleep { uint32_t event; int count; pn_owner holders[126]; } pn_semaphore_sleep;
+bool pn_semaphore_lie_down(pn_semaphore *s, pn_owner me, pn_semaphore_sleep *sleep);
+void pn_semaphore_get_up(pn_semaphore *s, pn_owner me, uint32_t event);
 pn_owner pn_semaphore_dead_holder(pn_semaphore *s);     /* killed while holding; 0: none */
 uint32_t pn_semaphore_recover(pn_semaphore *s, pn_owner me); /* permits given back */
 #endif

@@ -92,12 +92,27 @@ static pn_futex_word enlist_queue(pn_queue *q) {
     return asleep;
 }
 
+/* The same among a semaphore's sleepers, with the lives of all holders. Ready after all: looked at again after a slice. */
+static pn_futex_word enlist_semaphore(sleep_plan *plan, pn_semaphore *semaphore) {
+    pn_semaphore_sleep sleep;
+    pn_futex_word life;
+    pn_owner me = pn_self();
+    if (me == 0 || !pn_semaphore_lie_down(semaphore, me, &sleep)) return (pn_futex_word){NULL, 0};
+    for (int i = 0; i < sleep.count; i++) {
+        if (pn_life_word(sleep.holders[i], &life.word, &life.expected))
+            add_word(plan, life);
+        else
+            plan->sliced = true;
+    }
+    return (pn_futex_word){&semaphore->event, sleep.event};
+}
+
 static pn_futex_word enlist(sleep_plan *plan, const watched *object) {
     switch (object->kind) {
     case WATCHED_QUEUE: return enlist_queue(object->shared);
     case WATCHED_EVENT: return enlist_event(object->shared);
     case WATCHED_LOCK: return enlist_lock(plan, object->shared);
-    default: return (pn_futex_word){NULL, 0}; /* a semaphore counts its sleepers inside its section, where only its own waits go */
+    default: return enlist_semaphore(plan, object->shared);
     }
 }
 
@@ -121,7 +136,9 @@ static void end_sleep(watch *w) {
         pn_futex_word asleep = object->asleep;
         if (asleep.word == NULL) continue;
         if (object->kind == WATCHED_QUEUE) pn_queue_leave_readable(object->shared, asleep.expected);
-        if (object->kind != WATCHED_EVENT && atomic_load(asleep.word) != asleep.expected) pn_futex_wake(asleep.word, 1);
+        if (object->kind == WATCHED_SEMAPHORE)
+            pn_semaphore_get_up(object->shared, pn_self(), asleep.expected);
+        else if (object->kind != WATCHED_EVENT && atomic_load(asleep.word) != asleep.expected) pn_futex_wake(asleep.word, 1);
     }
 }
 

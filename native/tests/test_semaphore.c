@@ -322,8 +322,9 @@ static const char *const points[] = {
     "semaphore.tell_all.before_event", "semaphore.tell_all.before_wake",
     "semaphore.repair.before_value", "semaphore.repair.after_value",
     "semaphore.poke.before_event",
+    "semaphore.get_up.before_count", "semaphore.get_up.before_wake",
 };
-enum { ALONE = 9, GROWING = 12, SLEEPING = 13, WAKING = 14, RECOVERING = 17, TELLING = 19, REPAIRING = 21 };
+enum { ALONE = 9, GROWING = 12, SLEEPING = 13, WAKING = 14, RECOVERING = 17, TELLING = 19, REPAIRING = 21, WATCHING = 22 };
 
 static int work_until_killed(intptr_t point) {
     CHECK(pn_self() != 0);
@@ -351,6 +352,14 @@ static int recover_until_killed(intptr_t point) {
     return 0;
 }
 
+static int watch_until_killed(intptr_t point) {
+    pn_semaphore_sleep sleep;
+    CHECK(pn_semaphore_lie_down(semaphore(), pn_self(), &sleep) && sleep.count == 1);
+    CHECK(pn_fault_arm(points[point], PN_FAULT_KILL, 0) == PN_OK);
+    pn_semaphore_get_up(semaphore(), pn_self(), sleep.event);
+    return 0;
+}
+
 static void check_killed(int (*run)(intptr_t), intptr_t point) {
     pid_t victim = start(run, point);
     int status = reap(victim);
@@ -358,6 +367,8 @@ static void check_killed(int (*run)(intptr_t), intptr_t point) {
     CHECK(status == -SIGKILL);
     pn_process_reaped((uint32_t)victim, status);
 }
+
+static uint32_t get_sleepers(const pn_semaphore *s) { return atomic_load(&s->sleepers) & ~PN_SEMAPHORE_WATCHED; }
 
 /* Everybody else is dead: after recovery all permits are there, no more and no fewer. */
 static void check_nothing_is_lost(pn_semaphore *s) {
@@ -393,6 +404,9 @@ static void kill_at(intptr_t point) {
     } else if (point < REPAIRING) { /* one dies inside, the next one while repairing */
         check_killed(work_until_killed, 3);
         check_killed(work_until_killed, point);
+    } else if (point >= WATCHING) {
+        others[n++] = start_holder(6);
+        check_killed(watch_until_killed, point);
     } else { /* one becomes a holder while others sleep: those are stopped, so that they cannot take the permit */
         CHECK(take(PN_NOW) == PN_OK);
         pid_t holder = start_holder(5);
@@ -418,6 +432,20 @@ TEST(a_kill_at_any_point_loses_and_makes_no_permit) {
     for (intptr_t point = 0; point < (intptr_t)(sizeof points / sizeof *points); point++) kill_at(point);
 }
 
+TEST(who_sleeps_on_several_things_comes_and_goes_without_a_trace) {
+    pn_semaphore *s = make(1, true);
+    pn_semaphore_sleep sleep;
+    CHECK(!pn_semaphore_lie_down(s, pn_self(), &sleep) && get_sleepers(s) == 0);
+    pid_t holder = start_holder(1);
+    CHECK(pn_semaphore_lie_down(s, pn_self(), &sleep) && sleep.count == 1 && get_sleepers(s) == 1);
+    pn_semaphore_get_up(s, pn_self(), sleep.event);
+    CHECK(get_sleepers(s) == 0 && pn_semaphore_lie_down(s, pn_self(), &sleep));
+    kill_and_reap(holder);
+    pn_semaphore_get_up(s, pn_self(), sleep.event);
+    CHECK(get_sleepers(s) == 0 && !pn_semaphore_lie_down(s, pn_self(), &sleep)); /* the killed one is to be told */
+    check_nothing_is_lost(s);
+}
+
 /* The dead one has taken the sleeper off the count, or not, and has not woken it. */
 TEST(a_sleeper_is_not_forgotten_by_a_giver_who_is_killed) {
     pn_semaphore *s = make(1, true);
@@ -438,4 +466,5 @@ TESTS(RUN(permits_are_counted), RUN(a_bounded_one_refuses_a_release_too_many), R
       RUN(who_became_holder_later_is_watched_too), RUN(who_exits_takes_its_permits_along_and_is_no_error),
       RUN(who_gives_back_anothers_permit_takes_it_off_his_account),
       RUN(a_permit_given_back_for_another_is_a_dead_ones_first), RUN(there_may_be_more_holders_than_rows),
-      RUN(a_kill_at_any_point_loses_and_makes_no_permit), RUN(a_sleeper_is_not_forgotten_by_a_giver_who_is_killed))
+      RUN(a_kill_at_any_point_loses_and_makes_no_permit),
+      RUN(who_sleeps_on_several_things_comes_and_goes_without_a_trace), RUN(a_sleeper_is_not_forgotten_by_a_giver_who_is_killed))

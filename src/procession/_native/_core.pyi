@@ -238,7 +238,7 @@ class Watcher:
     """Lets a thread that sleeps in poll() also wait for shared objects: a descriptor that becomes readable when one of them may be ready.
 
     One native thread per watch that sleeps on the objects' words (futex_waitv) and then signals the descriptor; cancelled by close().
-    A semaphore is looked at every 10 ms. An object is also ready if waiting for it would raise (its holder is dead, it was shut down).
+    An object is also ready if waiting for it would raise (its holder is dead, it was shut down).
     """
 
     def __new__(cls, objects: Iterable[Queue | Event | Semaphore | Lock | RLock]) -> Self: ...

@@ -7,6 +7,7 @@ import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,45 @@ def test_it_tells_of_a_dead_holder() -> None:
             assert not readable(0)
             holder.kill()
             assert readable(20)
+
+
+def test_it_tells_of_a_dead_holder_of_a_semaphore() -> None:
+    semaphore, taken = _native.Semaphore(1), _native.Event()
+
+    def take_and_wait() -> None:
+        semaphore.acquire()
+        taken.set()
+        _native.Event().wait()
+
+    with child(take_and_wait) as holder:
+        assert taken.wait(20)
+        with watching(semaphore) as readable:
+            assert not readable(0)
+            holder.kill()
+            assert readable(20)
+
+
+def test_it_takes_no_permit_from_one_who_waits() -> None:
+    semaphore = _native.Semaphore(0)
+    with child(semaphore.acquire):
+        until(lambda: any(row[3] == semaphore.handle[0] for row in _native.waits()))
+        with watching(semaphore), watching(semaphore):
+            semaphore.release()
+
+
+@pytest.mark.slow
+def test_a_watch_of_a_semaphore_sleeps() -> None:
+    def switches() -> int:
+        states = [task.joinpath("status").read_text() for task in Path("/proc/self/task").iterdir()]
+        return sum(int(state.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for state in states)
+
+    if not _native.has_wait_any():
+        pytest.skip("without futex_waitv every sleep is cut into slices")
+    with watching(_native.Semaphore(0)) as readable:
+        assert not readable(0.05)
+        before = switches()
+        assert not readable(0.4)
+        assert switches() - before < 20, "a look every 10 ms would be 40"
 
 
 def test_it_takes_no_wake_up_from_a_reader() -> None:
