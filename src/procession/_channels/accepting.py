@@ -31,7 +31,7 @@ __all__ = ["PATIENCE", "Acceptor"]
 
 PATIENCE = 20.0  # seconds of accept() for the whole handshake, which takes three round trips
 MOST_PENDING = 128  # an eighth of the descriptors that a process usually has
-GRACE = 0.05  # seconds that one pending client has for itself; k of them: GRACE / k**2 more, so 0.1 s for however many
+GRACE = 0.05  # seconds that a client has for itself if no other is pending: mostly it needs no more, and one system call waits and reads
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -59,7 +59,6 @@ class Acceptor:
         self._wakeup: descriptors.Wakeup | None = None
         self._pending: dict[int, PendingClient] = {}  # by descriptor, oldest first
         self._paused_at = 0.0  # when nobody was in accept() any more: their time does not run
-        self._newest_at = 0.0
 
     def accept(self) -> socket.socket:
         """The next client's socket, blocking; with a key: of the next that has proved it.
@@ -171,11 +170,14 @@ class Acceptor:
                     proved = self._proceed(ready)
                     if proved is not None:
                         return proved
-                    takes_more = time.monotonic() >= self._grace_end()
-                    if takes_more and not self._take(authkey):
-                        ready = self._wait({wakeup, self.socket.fileno(), *self._pending}, self._time_left())
+                    accepted = self._try_accept_sparing()
+                    if accepted is not None:
+                        proved = self._begin(PendingClient(*accepted, authkey))
+                        if proved is not None:
+                            return proved
+                        ready = self._wait({wakeup, *self._pending}, 0)
                     else:
-                        ready = self._wait({wakeup, *self._pending}, self._grace_left())
+                        ready = self._wait({wakeup, self.socket.fileno(), *self._pending}, self._time_left())
             finally:
                 self._paused_at = time.monotonic()
 
@@ -214,36 +216,32 @@ class Acceptor:
         self._drop(client)
         raise AuthenticationError(f"the client at {client.address or 'a Unix socket'} {why}: its connection was closed")
 
-    def _grace_end(self) -> float:
-        return self._newest_at + GRACE / len(self._pending) ** 2 if self._pending else 0.0
-
-    def _grace_left(self) -> float:
-        return max(0.0, min(self._grace_end() - time.monotonic(), self._time_left() or 0.0))
-
     def _time_left(self) -> float | None:
         """Until the oldest client's deadline; None: there is no client."""
         oldest = next(iter(self._pending.values()), None)
         return None if oldest is None else max(0.0, oldest.deadline - time.monotonic())
 
-    def _take(self, authkey: bytes) -> bool:
-        """Begin the handshake with one more client; False: none waits."""
+    def _try_accept_sparing(self) -> tuple[socket.socket, Any] | None:
+        """As `_try_accept`; if there is no descriptor left, the oldest pending client makes room."""
         try:
-            accepted = self._try_accept()
+            return self._try_accept()
         except OSError as error:
             if error.errno in EXHAUSTED and self._pending:
                 self._refuse_oldest("had not proved the key when descriptors or memory ran out")
             raise
-        if accepted is None:
-            return False
-        client = PendingClient(*accepted, authkey)
-        self._newest_at = time.monotonic()
-        client.deadline = self._newest_at + self.patience
-        self._pending[client.sock.fileno()] = client
+
+    def _begin(self, client: PendingClient) -> socket.socket | None:
+        """Challenge a client, and hear it out if it is quick: then its socket; else it is pending."""
         try:
-            client.begin()
+            is_proved = client.begin(GRACE if not self._pending else 0)
         except BaseException:
             self._drop(client)
             raise
+        if is_proved:
+            self.last_address = client.address
+            return client.sock
+        client.deadline = time.monotonic() + self.patience
+        self._pending[client.sock.fileno()] = client
         if len(self._pending) > MOST_PENDING:
             self._refuse_oldest(f"had not proved the key when {MOST_PENDING} others had come")
-        return True
+        return None

@@ -161,6 +161,11 @@ class ListenerProof:
         """Have both sides proved that they know the key?"""
         return self._answerer.state == "accepted"
 
+    @property
+    def room(self) -> int:
+        """The longest message that may come next, in bytes. Nothing follows it before it is answered, but for the verdict, the last one."""
+        return LONGEST if self._answerer.state == "idle" else len(WELCOME)
+
     def begin(self) -> bytes:
         """The first message."""
         return self._challenger.demand()

@@ -31,7 +31,8 @@ def frame(message: bytes) -> bytes:
 class Assembly:
     """Puts one message after the other together from the bytes of a stream; does no I/O.
 
-    Read at most `missing` bytes, hand them to `add`, and so on.
+    Read at most `missing` bytes, hand them to `add`, and so on. Who knows that the other end waits for an answer may read more at once:
+    what follows the message is kept, and `is_empty` tells.
     """
 
     def __init__(self, longest: int) -> None:
@@ -53,25 +54,26 @@ class Assembly:
     def add(self, part: bytes) -> bytes | None:
         """Take bytes; the message, if it is whole now. OSError if it is longer than allowed."""
         self._received += part
-        while not self.missing and not self._body:
+        while not self._body and len(self._received) >= self._whole:
             self._measure()
-        if self.missing:
+        if len(self._received) < self._whole or not self._body:
             return None
-        message = bytes(self._received[self._body :])
-        self._received.clear()
+        message = bytes(self._received[self._body : self._whole])
+        del self._received[: self._whole]
         self._whole, self._body = HEADER.size, 0
         return message
 
     def _measure(self) -> None:
-        header = self._received
-        length = HEADER.unpack(header)[0] if len(header) == HEADER.size else LONG_HEADER.unpack(header)[1]
-        if length == -1 and len(header) == HEADER.size:
-            self._whole = LONG_HEADER.size
-            return
+        (length,) = HEADER.unpack_from(self._received)
+        if length == -1:
+            if self._whole == HEADER.size:
+                self._whole = LONG_HEADER.size
+                return
+            length = LONG_HEADER.unpack_from(self._received)[1]
         if not 0 <= length <= self._longest:
             raise OSError(f"bad message length: {length} bytes are announced where at most {self._longest} are allowed")
-        self._body = len(header)
-        self._whole = self._body + length
+        self._body = self._whole
+        self._whole += length
 
 
 class Frames:

@@ -6,6 +6,7 @@ Not here: framing (`_channels.wire`), which processes may have which descriptor 
 
 from __future__ import annotations
 
+import array
 import errno
 import fcntl
 import os
@@ -28,6 +29,7 @@ __all__ = [
     "connect",
     "duplicate",
     "is_abstract",
+    "limit_receiving",
     "listen_without_file",
     "lock_directory",
     "peer_user",
@@ -158,6 +160,15 @@ def peer_user(sock: socket.socket) -> int:
 
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # three ints: process, user, group
     return int.from_bytes(credentials[4:8], sys.byteorder)
+
+
+def limit_receiving(sock: socket.socket, seconds: float) -> None:
+    """From now on a recv() on this blocking socket waits at most so long, then raises BlockingIOError; 0: no limit."""
+    import socket  # noqa: PLC0415 - as above
+
+    whole = int(seconds)
+    limit = array.array("l", [whole, int((seconds - whole) * 1e6)])  # struct timeval
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 def connect(address: str) -> socket.socket:

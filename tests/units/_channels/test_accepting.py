@@ -190,21 +190,16 @@ def test_without_descriptors_the_oldest_silent_client_makes_room(listener: Liste
 
     def starve() -> None:
         with raw(listener), raw(listener):
-            listener.handshake_timeout = 0.2
-            with pytest.raises(AuthenticationError, match=r"within 0.2 s"):
+            taken = []
+            listener._listener._acceptor._enter()  # type: ignore[union-attr]  # it opens a descriptor at its first use
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20,) * 2)
+            try:
+                while True:
+                    taken.append(os.dup(0))
+            except OSError:
+                os.close(taken.pop())
+            with pytest.raises(AuthenticationError, match="descriptors or memory ran out"):
                 listener.accept()
-            listener.handshake_timeout = 30
-            with raw(listener), raw(listener):
-                taken = []
-                resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20,) * 2)
-                try:
-                    while True:
-                        taken.append(os.dup(0))
-                except OSError:
-                    os.close(taken.pop())
-                    os.close(taken.pop())
-                with pytest.raises(AuthenticationError, match="descriptors or memory ran out"):
-                    listener.accept()
 
     with child(starve):
         pass

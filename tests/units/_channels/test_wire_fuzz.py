@@ -77,7 +77,7 @@ def test_nobody_gets_in_by_chance_and_nothing_waits(stream: bytes, sizes: list[i
     ours, theirs = socket.socketpair()
     with theirs:
         client = PendingClient(ours, None, KEY)
-        client.begin()
+        client.begin(0)
         outcome: Any = None
         at = 0
         try:
