@@ -42,14 +42,14 @@ def arbitrary_address(family: str) -> Address:
 
 
 def address_type(address: object) -> str:
-    """The family of an address, from its form: 'AF_INET', 'AF_INET6', 'AF_UNIX' or 'AF_PIPE'; ValueError if it has none of them."""
+    """The family of an address, from its form: 'AF_INET', 'AF_INET6', 'AF_UNIX' or 'AF_PIPE'; TypeError if it has none of them."""
     if isinstance(address, tuple):
         return "AF_INET6" if len(address) == 4 or ":" in str(address[0]) else "AF_INET"
     if isinstance(address, str) and address.startswith("\\\\"):
         return "AF_PIPE"
     if isinstance(address, str) or descriptors.is_abstract(address):
         return "AF_UNIX"
-    raise ValueError(f"address type of {address!r} unrecognized: use (host, port) or the name of a Unix socket")
+    raise TypeError(f"address type of {address!r} unrecognized: use (host, port) or the name of a Unix socket")
 
 
 def _check_family(family: str) -> None:
@@ -86,7 +86,8 @@ class SocketListener:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(address)
             return
-        assert isinstance(address, str | bytes)  # noqa: S101 - for the type checker
+        if not isinstance(address, str | bytes):
+            raise TypeError(f"the address of a Unix socket is a path or a name, not {address!r}")
         descriptors.bind_privately(sock, address)
         if not descriptors.is_abstract(address):
             self._unlink = Finalizer(self, _unlink, args=(address,), exitpriority=0)

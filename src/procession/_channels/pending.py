@@ -1,7 +1,7 @@
 """A client that has connected, and has not yet proved that it knows the key.
 
-Promises: nothing here waits but `begin`, for as long as it is told. At most `auth.LONGEST` bytes of the client are kept, and none is read beyond the handshake: what follows is
-the connection's.
+Promises: nothing here waits but `begin`, for as long as it is told. At most `auth.LONGEST` bytes of the client are kept, and none is
+read beyond the handshake: what follows is the connection's.
 Not here: who waits for them, and for how long (`accepting`), what is said (`auth`).
 """
 

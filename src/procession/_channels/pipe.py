@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Pipe", "rebuild_connection", "reduce_connection"]
 
+LONGEST = 2**63 - 1  # bytes: no message is longer
 MOST_BESIDE = 1 << 20  # messages: never reached, as senders wait long before; with a limit, receivers tell them
 
 
@@ -124,7 +125,7 @@ class Connection:
         if maxlength < 0:
             raise ValueError(f"maxlength cannot be negative, and is {maxlength}")
         try:
-            return _native.recv_frame(handle, maxlength, self._beside_in)
+            return _native.recv_frame(handle, int(min(maxlength, LONGEST)), self._beside_in)
         except OSError as error:
             if error.errno is None:  # the message is too long, and still there: nothing behind it can be read
                 self._stop_reading()

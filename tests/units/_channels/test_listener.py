@@ -139,7 +139,9 @@ def test_nobody_listens_there() -> None:
     [
         ((r"\\.\test",), ValueError, "AF_PIPE"),
         ((None, "AF_NONSENSE"), ValueError, "AF_NONSENSE"),
-        ((12,), ValueError, "12"),
+        ((12,), TypeError, "12"),
+        ((("localhost", 0), "AF_UNIX"), TypeError, "localhost"),
+        (("/tmp/a path", "AF_INET"), TypeError, "tuple"),
         ((None, None, 1, "text"), TypeError, "byte string"),
     ],
 )

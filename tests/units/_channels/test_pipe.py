@@ -85,6 +85,9 @@ def test_a_message_longer_than_allowed_ends_reading() -> None:
     with first, second:
         first.send_bytes(b"12345")
         assert second.recv_bytes(5) == b"12345"
+        for as_long_as_you_like in (2**80, 5.5, float("inf")):
+            first.send_bytes(b"12345")
+            assert second.recv_bytes(as_long_as_you_like) == b"12345"  # type: ignore[arg-type]
         first.send_bytes(b"123456")
         with pytest.raises(OSError, match="length"):
             second.recv_bytes(5)
