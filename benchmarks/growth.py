@@ -69,6 +69,14 @@ def draw(found: dict[str, Curves], path: Path) -> None:
             place.loglog([x for x, _ in points], [y for _, y in points], "o-", markersize=3, color=color, label=library)
         place.set_title(f"{name} ({SERIES[name].unit})", fontsize=8)
         place.set_xlabel(SERIES[name].axis, fontsize=7)
+        if SERIES[name].over[-1] <= 64:
+            place.set_xscale("log", base=2)
+            place.set_xticks(SERIES[name].over, [str(x) for x in SERIES[name].over])
+        low, high = place.get_ylim()
+        if high / low < 30:  # a narrow axis would draw noise as mountains
+            middle = (low * high) ** 0.5
+            place.set_ylim(middle / 30**0.5, middle * 30**0.5)
+        place.minorticks_off()
         place.tick_params(labelsize=6)
         place.grid(alpha=0.3)
     for place in list(axes.flat)[len(found) :]:
