@@ -68,6 +68,9 @@ def write(run: Run, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "RESULTS.md").write_text(markdown(run), encoding="utf-8")
     (folder / "results.json").write_text(json.dumps(as_json(run), indent=1) + "\n", encoding="utf-8")
+    if importlib.util.find_spec("matplotlib") is None:
+        print("matplotlib is not installed: no picture", file=sys.stderr)
+        return
     draw(run.rows, str(folder / "ratios.svg"))
 
 

@@ -8,5 +8,7 @@ pn_code signal_open(bool signalled, int *fd);  /* PN_SYSTEM: errno says why */
 void signal_set(int fd);
 void signal_close(int fd);
 bool stream_is_broken(int fd);         /* the other end of a pipe or socket to write to is closed */
+bool interrupts_hold(void);            /* blocks SIGINT in this thread; false: it was blocked already */
+void interrupts_allow(void);
 uint64_t stream_unread(int fd);        /* bytes that were written to it and not read; not 0 if that cannot be known */
 #endif

@@ -3,6 +3,7 @@
 
 #include <linux/sockios.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -19,6 +20,16 @@ void signal_set(int fd) {
 }
 
 void signal_close(int fd) { close(fd); }
+
+static bool change_interrupts(int how) {
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    return pthread_sigmask(how, &interrupt, &before) == 0 && !sigismember(&before, SIGINT);
+}
+
+bool interrupts_hold(void) { return change_interrupts(SIG_BLOCK); }
+void interrupts_allow(void) { (void)change_interrupts(SIG_UNBLOCK); }
 
 bool stream_is_broken(int fd) {
     struct pollfd looked = {.fd = fd};

@@ -1,6 +1,7 @@
 /* process_functions.c: the process table and the wait table, as functions of the module.  */
 #include "../wait.h"
 #include "face.h"
+#include "platform.h"
 
 #include <string.h>
 
@@ -19,6 +20,15 @@ static PyObject *process_leave(PyObject *module, PyObject *status) {
     long number = PyLong_AsLong(status);
     if (number == -1 && PyErr_Occurred()) return NULL;
     pn_process_leave((int32_t)number);
+    Py_RETURN_NONE;
+}
+
+static PyObject *hold_interrupts(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyBool_FromLong(interrupts_hold()); }
+
+static PyObject *allow_interrupts(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    interrupts_allow();
+    if (PyErr_CheckSignals() < 0) return NULL; /* one that waited */
     Py_RETURN_NONE;
 }
 
@@ -189,6 +199,8 @@ PyMethodDef process_functions[] = {
     {"process_reaped", process_reaped, METH_VARARGS, "process_reaped(pid, status, /)\n--\n\nBy the parent: how a child ended; sweeps what it left."},
     {"before_fork", before_fork, METH_NOARGS, "before_fork()\n--\n\nRight before a fork of ours, in the thread that forks."},
     {"after_fork", after_fork, METH_O, "after_fork(pid, /)\n--\n\nRight after it, in the parent: the child's pid, or 0 if the fork failed."},
+    {"hold_interrupts", hold_interrupts, METH_NOARGS, "hold_interrupts()\n--\n\nLet SIGINT wait; False: it waits already."},
+    {"allow_interrupts", allow_interrupts, METH_NOARGS, "allow_interrupts()\n--\n\nLet SIGINT in again; raises what one that waited raises."},
     {"thread_owner", thread_owner, METH_NOARGS, "thread_owner()\n--\n\nThis thread's owner id."},
     {"owner_is_alive", owner_is_alive, METH_O, "owner_is_alive(owner, /)\n--\n\nIs the process of this owner id alive?"},
     {"owner_record", owner_record, METH_O, "owner_record(owner, /)\n--\n\n(pid, name, exit code or None, seconds since its death or None); None: no longer known."},

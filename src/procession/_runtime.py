@@ -113,6 +113,7 @@ class Runtime:
         self.dangling = Living()  # every Process object alive
         self.process_counter = itertools.count(1)
         self.spawning = Spawning()
+        self.interrupts_held = False  # this process was born with SIGINT blocked, and is not ready yet
         self.serving = Serving()
         self.default_context: Any = None  # the DefaultContext; set by _context
         self.late: dict[str, Any] = {}  # what _context has loaded at its first use

@@ -53,6 +53,8 @@ def process_leave(status: int, /) -> None: ...
 def process_reaped(pid: int, status: int, /) -> None: ...  # by the parent: exit code as Process.exitcode
 def before_fork() -> None: ...  # right before a fork of ours, in the thread that forks
 def after_fork(pid: int, /) -> None: ...  # right after it, in the parent: the child's pid, or 0 if the fork failed
+def hold_interrupts() -> bool: ...  # in this thread, and whom it forks: Ctrl-C waits; False: it waits already
+def allow_interrupts() -> None: ...  # raises what a Ctrl-C that waited raises
 def thread_owner() -> int: ...  # this thread's owner id, 64 bits
 def owner_is_alive(owner: int, /) -> bool: ...
 

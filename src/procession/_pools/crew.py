@@ -82,6 +82,7 @@ class ProcessCrew:
         worker = self._make_process(target=work, args=(ends, *self._initial))
         worker.name = worker.name.replace("Process", "PoolWorker")
         worker.daemon = True
+        worker._is_quiet = True  # at Ctrl-C the pool's owner says so, once
         worker._may_have_children = True  # daemonic ones: they go with it, as it goes with this process
         worker.start()
         self._rows[worker] = row

@@ -85,6 +85,7 @@ def live(process: BaseProcess) -> int:
         try:
             logs.name_records()
             logs.info("child process calling self.run()")
+            _allow_interrupts()
             process.run()
             code = 0
         finally:
@@ -93,6 +94,8 @@ def live(process: BaseProcess) -> int:
         code = exit_code_of(request)
     except BaseException as error:  # noqa: BLE001 - documented: a traceback on stderr and the exit code 1
         code = 1
+        if process._is_quiet and isinstance(error, KeyboardInterrupt):
+            return code
         _tell(f"Process {process.name}:\n")
         ending.report(error)
     finally:
@@ -102,6 +105,13 @@ def live(process: BaseProcess) -> int:
         logs.info("process exiting with exitcode %s", code)
         ending.flush_standard_streams()
     return code
+
+
+def _allow_interrupts() -> None:
+    """From here on Ctrl-C interrupts the child; one that came since its birth does so now."""
+    if state.interrupts_held:
+        state.interrupts_held = False
+        _native.allow_interrupts()
 
 
 def exit_code_of(request: SystemExit) -> int:

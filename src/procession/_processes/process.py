@@ -69,6 +69,7 @@ class BaseProcess:
     _lifecycle: Lifecycle | None = None  # set by __init__
     _popen: Child | None = None
     _may_have_children = False  # though daemonic: a pool's worker
+    _is_quiet = False  # says nothing when Ctrl-C ends it: a pool's worker
     _start_method: ClassVar[str | None] = None
 
     def __init__(  # noqa: PLR0913 - the documented signature

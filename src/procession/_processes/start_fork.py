@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 
+from procession import _native
 from procession._os import closing, creation, pidfd
 from procession._processes import bootstrap, daemons
 from procession._processes.reaper import Child
@@ -31,6 +32,14 @@ class Popen(Child):
     sentinel: int
 
     def _start(self, process_obj: BaseProcess) -> None:
+        held = _native.hold_interrupts()  # the child answers Ctrl-C when it is ready to: in bootstrap.live
+        try:
+            self._fork(process_obj, held)
+        finally:
+            if held:
+                _native.allow_interrupts()
+
+    def _fork(self, process_obj: BaseProcess, interrupts_held: bool) -> None:
         reserved = closing.open_null()  # so that the new child can be watched even if no descriptor is left
         parent = os.getpid()
         try:
@@ -40,6 +49,7 @@ class Popen(Child):
         finally:
             closing.close_all([reserved])
         if self.pid == 0:
+            state.interrupts_held = interrupts_held
             _become(process_obj, parent, -1 if inherited is None else inherited[0])
         self.sentinel = _watch(self.pid)
 
