@@ -2,7 +2,7 @@
 #
 #   make demo     index the standard library on procession and on multiprocessing; compare
 #   make test     lint, C tests (plain and under sanitizers), all Python tests
-#   make storm    the kill -9 storms, ten times as long as in `make test`
+#   make storm    the kill -9 storms, ten times (STORM=…) as long as in `make test`
 #   make bench    a short run of benchmarks/ beside the standard library: a table and a picture in build/bench
 #   make results  the full run, with all rivals: writes benchmarks/RESULTS.md (an hour or two)
 #
@@ -13,6 +13,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BUILD  ?= build
 ARGS   ?=
+STORM  ?= 10
 
 BIN     := $(VENV)/bin
 SOURCES := $(shell find src native -type f ! -name '*.pyc' 2>/dev/null) \
@@ -90,8 +91,8 @@ conformance: $(VENV)/.installed
 	$(BIN)/python -m tests.conformance.run $(ARGS)
 
 storm: $(VENV)/.installed
-	PROCESSION_STORM=10 BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/native-tests storm
-	PROCESSION_STORM=10 $(BIN)/python -m pytest tests -m stress $(ARGS)
+	PROCESSION_STORM=$(STORM) BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/native-tests storm
+	PROCESSION_STORM=$(STORM) $(BIN)/python -m pytest tests -m stress $(ARGS)
 
 $(VENV)-dropin/.packages: tests/dropin/requirements.txt $(VENV)/.tools
 	$(PYTHON) -m venv $(VENV)-dropin
