@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Feed"]
 
 AHEAD = 2048  # tasks submitted and not answered, at most: enough to keep 64 workers busy between two looks
+REFILL = 8  # a buffer is filled again when an eighth of it is free: one by one costs four times as much
 AT_ONCE = 256  # tasks submitted in one go
 
 
@@ -57,7 +58,8 @@ class Feed:
         if self.ended:
             return 0
         if self._buffersize is not None:
-            return self._buffersize - (self._submitted - self._handed_out // self._chunksize)
+            room = self._buffersize - (self._submitted - self._handed_out // self._chunksize)
+            return room if room * REFILL >= self._buffersize else 0
         room = AHEAD - self._results.unanswered(self._submitted)
         return AT_ONCE if room >= AT_ONCE else 0
 
@@ -65,7 +67,8 @@ class Feed:
         """The reader took one item: submit what the buffer has room for."""
         with self._lock:
             self._handed_out += 1
-            self._feed_locked()
+            if not self.ended:
+                self._feed_locked()
 
     def feed_from_callback(self) -> None:
         """The reader waits in a callback, so in the thread that would have fed otherwise."""
