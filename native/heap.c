@@ -351,6 +351,7 @@ void pn_heap_trim(void) {
 
 uint64_t pn_block_bytes(const pn_block *block) { return class_bytes(block->size_class); }
 uint64_t pn_heap_in_use(void) { return pn_base == NULL ? 0 : atomic_load(&state()->in_use); }
+uint64_t pn_heap_idle(void) { return pn_base == NULL ? 0 : atomic_load(&state()->idle); }
 bool pn_heap_holds(pn_off off) {
     if (pn_base == NULL || off % 64 != 0) return false;
     const pn_heap *heap = state();

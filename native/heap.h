@@ -40,6 +40,7 @@ pn_code pn_heap_alloc(uint64_t bytes, pn_kind kind, _Atomic pn_off *dest);
 void pn_heap_free(_Atomic pn_off *src);
 uint64_t pn_block_bytes(const pn_block *block);  /* its usable size, header included */
 uint64_t pn_heap_in_use(void);                   /* bytes handed out */
+uint64_t pn_heap_idle(void);                     /* bytes of pages in free blocks of 1 MiB and more: what need not be fresh */
 /* Gives the pages of free large blocks back to the kernel. */
 void pn_heap_trim(void);
 

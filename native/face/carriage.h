@@ -25,9 +25,9 @@ typedef struct pn_notice { uint64_t size, offset; uint32_t generation; } pn_noti
 bool carriage_parse(core_state *state, PyObject *obj, pn_queue **queue);
 /* Would a message of `size` bytes find a reader who looks into the queue? False: an exception is set. */
 bool carriage_is_attended(pn_queue *queue, uint64_t size, bool *is_attended);
-/* Waits until the queue holds at most `most` messages. *has_room false: the stream's other end is gone; let the stream say so.
+/* Waits until a message of `size` bytes (0: not known) does not run too far ahead of the reader. *has_room false: the stream's other end is gone; let the stream say so.
  * False: an exception is set. */
-bool carriage_wait_room(int fd, pn_queue *queue, uint64_t most, bool *has_room);
+bool carriage_wait_room(int fd, pn_queue *queue, uint64_t size, bool *has_room);
 /* Copies (unless `message` has a buffer), and puts it into the queue. Without the GIL. */
 pn_code carriage_put(pn_queue *queue, const pn_message *message, pn_notice *notice);
 /* What the message of a notice says; its bytes, as they would have come through the stream. NULL: an exception is set. */

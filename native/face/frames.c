@@ -23,8 +23,6 @@
 #define SHORT_HEADER 4
 #define LONG_HEADER 12
 #define SHORT_MESSAGE 4096  /* bytes: copying more is dearer than a second part */
-#define AHEAD_BYTES (1u << 20)  /* of messages up to this length, AHEAD more may be on their way beside the stream; of longer ones none */
-#define AHEAD 3
 #define TRUST 1048576u  /* bytes: a longer message gets its memory as it arrives, since anybody can write a large number */
 
 typedef enum io_result { IO_DONE, IO_SIGNAL, IO_END, IO_NOMEM, IO_BAD_LENGTH, IO_ERROR } io_result;
@@ -126,7 +124,7 @@ static PyObject *send_large(int fd, pn_queue *queue, const void *bytes, uint64_t
     pn_notice notice;
     if (!carriage_is_attended(queue, size, &has_room)) return NULL;
     if (!has_room) return send_message(fd, bytes, size);
-    if (!carriage_wait_room(fd, queue, size <= AHEAD_BYTES ? AHEAD : 0, &has_room)) return NULL;
+    if (!carriage_wait_room(fd, queue, size, &has_room)) return NULL;
     pn_message message = {.bytes = bytes, .size = size, .tag = PN_TAG_BYTES};
     if (has_room && carriage_put(queue, &message, &notice) == PN_OK) return send_notice(fd, &notice);
     return send_message(fd, bytes, size);
@@ -320,8 +318,11 @@ static bool encode(core_state *state, int fd, pn_queue *beside, PyObject *obj, c
     codec_result result = codec_encode_plain(obj, message);
     if (PN_LIKELY(result == CODEC_OK)) return true;
     bool has_room = false;
-    if (result == CODEC_ERROR || (beside != NULL && !carriage_is_attended(beside, size_of_buffer(obj), &has_room))) return false;
-    if (has_room && !carriage_wait_room(fd, beside, 0, &has_room)) return false;
+    if (result == CODEC_ERROR) return false;
+    if (beside != NULL) {
+        uint64_t size = size_of_buffer(obj);
+        if (!carriage_is_attended(beside, size, &has_room) || (has_room && !carriage_wait_room(fd, beside, size, &has_room))) return false;
+    }
     return codec_encode_rest(state, obj, message, has_room);
 }
 
