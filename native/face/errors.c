@@ -31,12 +31,15 @@ PyObject *raise_code(pn_code code) {
     return NULL;
 }
 
-PyObject *raise_configured(PyObject *exception, PyObject *instead, const char *message) {
-    if (exception == NULL) exception = instead;
+/* `configured` is an exception, or a callable that gives one: a module need not be imported for what may never be raised. */
+PyObject *raise_configured(PyObject *configured, PyObject *instead, const char *message) {
+    PyObject *exception = configured == NULL || PyExceptionClass_Check(configured) ? Py_XNewRef(configured) : PyObject_CallNoArgs(configured);
+    if (exception == NULL && PyErr_Occurred()) return NULL;
     if (message == NULL)
-        PyErr_SetNone(exception);
+        PyErr_SetNone(exception == NULL ? instead : exception);
     else
-        PyErr_SetString(exception, message);
+        PyErr_SetString(exception == NULL ? instead : exception, message);
+    Py_XDECREF(exception);
     return NULL;
 }
 

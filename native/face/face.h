@@ -108,7 +108,7 @@ static inline int64_t timeout_of(wait_args wait) { return wait.block ? wait.time
 PyObject *raise_code(pn_code code);
 PyObject *raise_owner_died(PyObject *self, pn_owner owner);
 PyObject *raise_stale(core_state *state, const char *kind, pn_off offset);
-PyObject *raise_configured(PyObject *exception, PyObject *instead, const char *message); /* message NULL: without */
+PyObject *raise_configured(PyObject *configured, PyObject *instead, const char *message); /* message NULL: without */
 PyObject *raise_no_self(void);   /* pn_self() was 0 */
 PyObject *raise_fault(void);
 extern _Atomic bool raising_faults; /* a fault point was armed with 'raise' in this process, and not disarmed: it may have gone off */

@@ -17,10 +17,10 @@ def configure(  # what is not given stays as it was
     *,
     owner_died: Callable[[object, int], BaseException] = ...,  # (object, owner id) -> the exception to raise
     stale: Callable[[str, int], BaseException] = ...,  # (kind, offset) -> the exception
-    broken_barrier: type[BaseException] = ...,
-    shut_down: type[BaseException] = ...,
+    broken_barrier: type[BaseException] | Callable[[], type[BaseException]] = ...,  # callable: asked when it is raised
+    shut_down: type[BaseException] | Callable[[], type[BaseException]] = ...,
     empty: type[BaseException] = ...,
-    full: type[BaseException] = ...,
+    full: type[BaseException] | Callable[[], type[BaseException]] = ...,
     fallback_dumps: Callable[[Any], Any] = ...,  # what the codec cannot say by itself: -> bytes-like
     fallback_loads: Callable[[Any], Any] = ...,  # memoryview (valid during the call only) -> object
     fallback_pack: Callable[[Any], Any] = ...,  # the same two for queues: -> bytes-like, or a Block

@@ -6,12 +6,12 @@ Not here: how a death is noticed (the native core).
 from __future__ import annotations
 
 import os
-import queue
-import threading
+import sys
+from _queue import Empty  # that of `queue`, which takes a child 2 ms with all that it imports
 
-from procession import _native
+from procession import _native, errors
 from procession._runtime import state
-from procession.errors import OwnerDied, ShutDown, StaleHandle
+from procession.errors import OwnerDied, StaleHandle
 
 __all__ = ["describe", "holder_name", "process_name"]
 
@@ -29,7 +29,8 @@ def describe(obj: object) -> str:
 def process_name() -> str:
     """The name of this process, with the thread's where it is not the main one."""
     name = state.current.name if state.current is not None else f"pid {os.getpid()}"
-    thread = threading.current_thread().name
+    threading = sys.modules.get("threading")  # where nobody has imported it, there is no other thread
+    thread = "MainThread" if threading is None else threading.current_thread().name
     return name if thread == "MainThread" else f"{name}|{thread}"
 
 
@@ -51,11 +52,23 @@ def _owner_died(obj: object, owner: int) -> BaseException:
     return OwnerDied(describe(obj), pid, name, exitcode, seconds)
 
 
+def _broken_barrier() -> type[BaseException]:
+    import threading  # noqa: PLC0415 - 2 ms that a child which breaks no barrier need not pay
+
+    return threading.BrokenBarrierError
+
+
+def _full() -> type[BaseException]:
+    import queue  # noqa: PLC0415 - as above
+
+    return queue.Full
+
+
 _native.configure(
     owner_died=_owner_died,
     stale=StaleHandle,
-    broken_barrier=threading.BrokenBarrierError,
-    shut_down=ShutDown,
-    empty=queue.Empty,
-    full=queue.Full,
+    broken_barrier=_broken_barrier,
+    shut_down=lambda: errors.ShutDown,
+    empty=Empty,
+    full=_full,
 )
