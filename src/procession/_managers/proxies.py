@@ -14,7 +14,27 @@ from procession._managers.proxy import BaseProxy, exposing
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Self
+    from typing import Any, Generic, Self, TypeVar
+
+    from procession._managers.exposed import ArrayMethods, DictMethods, ListMethods, PoolMethods, SetMethods
+
+    T = TypeVar("T")
+    K = TypeVar("K")
+    V = TypeVar("V")
+
+    class _OfType(Generic[T]):
+        pass
+
+else:
+
+    class _Methods:
+        """Stands where type checkers see the methods of `exposed.pyi`."""
+
+        def __class_getitem__(cls, _item):
+            return cls
+
+    _OfType = ArrayMethods = DictMethods = ListMethods = PoolMethods = SetMethods = _Methods
+    T = K = V = None
 
 __all__ = [
     "AcquirerProxy", "ArrayProxy", "BarrierProxy", "BaseListProxy", "BasePoolProxy", "ConditionProxy", "DictProxy", "EventProxy",
@@ -22,7 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class IteratorProxy(BaseProxy):
+class IteratorProxy(BaseProxy, _OfType[T]):
     """An iterator, or a generator."""
 
     _exposed_: Any = ("__next__", "send", "throw", "close")
@@ -30,8 +50,9 @@ class IteratorProxy(BaseProxy):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self, *args: Any) -> Any:
-        return self._callmethod("__next__", args)
+    def __next__(self, *args: Any) -> T:
+        value: T = self._callmethod("__next__", args)
+        return value
 
     def send(self, *args: Any) -> Any:
         """Send a value into a generator."""
@@ -51,24 +72,28 @@ class AcquirerProxy(BaseProxy):
 
     _exposed_: Any = ("acquire", "release", "locked", "recover")
 
-    def acquire(self, blocking: bool = True, timeout: float | None = None) -> Any:
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Take it; was it taken?"""
-        return self._callmethod("acquire", (blocking,) if timeout is None else (blocking, timeout))
+        taken: bool = self._callmethod("acquire", (blocking,) if timeout is None else (blocking, timeout))
+        return taken
 
-    def release(self) -> Any:
+    def release(self) -> None:
         """Give it back."""
-        return self._callmethod("release")
+        self._callmethod("release")
 
-    def locked(self) -> Any:
+    def locked(self) -> bool:
         """Can it not be taken right now?"""
-        return self._callmethod("locked")
+        locked: bool = self._callmethod("locked")
+        return locked
 
-    def recover(self) -> Any:
+    def recover(self) -> bool:
         """If a lock's owner has died: free it. Was that so?"""
-        return self._callmethod("recover")
+        recovered: bool = self._callmethod("recover")
+        return recovered
 
-    def __enter__(self) -> Any:
-        return self._callmethod("acquire")
+    def __enter__(self) -> bool:
+        taken: bool = self._callmethod("acquire")
+        return taken
 
     def __exit__(self, *args: object) -> None:
         self._callmethod("release")
@@ -79,19 +104,20 @@ class ConditionProxy(AcquirerProxy):
 
     _exposed_: Any = ("acquire", "release", "wait", "notify", "notify_all", "locked", "recover")
 
-    def wait(self, timeout: float | None = None) -> Any:
+    def wait(self, timeout: float | None = None) -> bool:
         """Wait for a notification; did it come in time?"""
-        return self._callmethod("wait", (timeout,))
+        in_time: bool = self._callmethod("wait", (timeout,))
+        return in_time
 
-    def notify(self, n: int = 1) -> Any:
+    def notify(self, n: int = 1) -> None:
         """Wake n of those who wait."""
-        return self._callmethod("notify", (n,))
+        self._callmethod("notify", (n,))
 
-    def notify_all(self) -> Any:
+    def notify_all(self) -> None:
         """Wake all who wait."""
-        return self._callmethod("notify_all")
+        self._callmethod("notify_all")
 
-    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+    def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
         """Wait until `predicate()`, which is called here, is true; its last value."""
         deadline = None if timeout is None else time.monotonic() + timeout
         result = predicate()
@@ -109,21 +135,23 @@ class EventProxy(BaseProxy):
 
     _exposed_: Any = ("is_set", "set", "clear", "wait")
 
-    def is_set(self) -> Any:
+    def is_set(self) -> bool:
         """Is it set?"""
-        return self._callmethod("is_set")
+        is_set: bool = self._callmethod("is_set")
+        return is_set
 
-    def set(self) -> Any:
+    def set(self) -> None:
         """Set it."""
-        return self._callmethod("set")
+        self._callmethod("set")
 
-    def clear(self) -> Any:
+    def clear(self) -> None:
         """Clear it."""
-        return self._callmethod("clear")
+        self._callmethod("clear")
 
-    def wait(self, timeout: float | None = None) -> Any:
+    def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set; was it in time?"""
-        return self._callmethod("wait", (timeout,))
+        in_time: bool = self._callmethod("wait", (timeout,))
+        return in_time
 
 
 class BarrierProxy(BaseProxy):
@@ -131,32 +159,36 @@ class BarrierProxy(BaseProxy):
 
     _exposed_: Any = ("__getattribute__", "wait", "abort", "reset")
 
-    def wait(self, timeout: float | None = None) -> Any:
+    def wait(self, timeout: float | None = None) -> int:
         """Wait for the other parties; the index of this one."""
-        return self._callmethod("wait", (timeout,))
+        index: int = self._callmethod("wait", (timeout,))
+        return index
 
-    def abort(self) -> Any:
+    def abort(self) -> None:
         """Break the barrier."""
-        return self._callmethod("abort")
+        self._callmethod("abort")
 
-    def reset(self) -> Any:
+    def reset(self) -> None:
         """Make the barrier whole and empty."""
-        return self._callmethod("reset")
+        self._callmethod("reset")
 
     @property
-    def parties(self) -> Any:
+    def parties(self) -> int:
         """How many have to arrive."""
-        return self._callmethod("__getattribute__", ("parties",))
+        parties: int = self._callmethod("__getattribute__", ("parties",))
+        return parties
 
     @property
-    def n_waiting(self) -> Any:
+    def n_waiting(self) -> int:
         """How many have arrived."""
-        return self._callmethod("__getattribute__", ("n_waiting",))
+        count: int = self._callmethod("__getattribute__", ("n_waiting",))
+        return count
 
     @property
-    def broken(self) -> Any:
+    def broken(self) -> bool:
         """Is it broken?"""
-        return self._callmethod("__getattribute__", ("broken",))
+        broken: bool = self._callmethod("__getattribute__", ("broken",))
+        return broken
 
 
 class NamespaceProxy(BaseProxy):
@@ -182,27 +214,28 @@ class NamespaceProxy(BaseProxy):
             object.__getattribute__(self, "_callmethod")("__delattr__", (name,))
 
 
-class ValueProxy(BaseProxy):
+class ValueProxy(BaseProxy, _OfType[T]):
     """A value."""
 
     _exposed_: Any = ("get", "set")
 
-    def get(self) -> Any:
+    def get(self) -> T:
         """The value."""
-        return self._callmethod("get")
+        value: T = self._callmethod("get")
+        return value
 
-    def set(self, value: Any) -> Any:
+    def set(self, value: T) -> None:
         """Set the value."""
-        return self._callmethod("set", (value,))
+        self._callmethod("set", (value,))
 
-    value: property = property(get, set, doc="The value.")
+    value = property(get, set, doc="The value.")
     __class_getitem__: Any = classmethod(GenericAlias)
 
 
 @exposing(
     "__len__", "__getitem__", "__setitem__",
 )  # fmt: skip
-class ArrayProxy(BaseProxy):
+class ArrayProxy(BaseProxy, ArrayMethods[T]):
     """An array."""
 
 
@@ -240,20 +273,21 @@ def set_in_place(name: str) -> Any:
     "__add__", "__contains__", "__delitem__", "__getitem__", "__imul__", "__len__", "__mul__", "__reversed__", "__rmul__",
     "__setitem__", "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort",
 )  # fmt: skip
-class BaseListProxy(BaseProxy):
+class BaseListProxy(BaseProxy, ListMethods[T]):
     """A list, without the operators in place."""
 
 
-class ListProxy(BaseListProxy):
+class ListProxy(BaseListProxy[T]):
     """A list."""
 
-    __add__: Any = operator("__add__")
+    if not TYPE_CHECKING:
+        __add__ = operator("__add__")
 
-    def __iadd__(self, value: Any) -> Self:  # type: ignore[misc]  # it returns this proxy, the other a list
+    def __iadd__(self, value: Any) -> Self:  # type: ignore[misc, override]  # it returns this proxy, the other a list
         self._callmethod("extend", (value,))
         return self
 
-    def __imul__(self, value: Any) -> Self:
+    def __imul__(self, value: Any) -> Self:  # type: ignore[misc, override]  # as above
         self._callmethod("__imul__", (value,))
         return self
 
@@ -264,19 +298,20 @@ class ListProxy(BaseListProxy):
     "__contains__", "__delitem__", "__getitem__", "__ior__", "__iter__", "__len__", "__or__", "__reversed__", "__ror__",
     "__setitem__", "clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values",
 )  # fmt: skip
-class _BaseDictProxy(BaseProxy):
+class _BaseDictProxy(BaseProxy, DictMethods[K, V]):
     """A dictionary, without the operators."""
 
 
-class DictProxy(_BaseDictProxy):
+class DictProxy(_BaseDictProxy[K, V]):
     """A dictionary."""
 
     _method_to_typeid_ = {"__iter__": "Iterator"}  # noqa: RUF012 - never changed
     _proxytypes_ = {"Iterator": IteratorProxy}  # noqa: RUF012 - as above
-    __or__: Any = operator("__or__")
-    __ror__: Any = operator("__ror__")
+    if not TYPE_CHECKING:
+        __or__ = operator("__or__")
+        __ror__ = operator("__ror__")
 
-    def __ior__(self, value: Any) -> Self:  # type: ignore[misc]  # it returns this proxy, the other a dictionary
+    def __ior__(self, value: Any) -> Self:  # type: ignore[misc, override]  # it returns this proxy, the other a dictionary
         self._callmethod("update", (value,))
         return self
 
@@ -289,20 +324,21 @@ class DictProxy(_BaseDictProxy):
     "copy", "difference", "difference_update", "discard", "intersection", "intersection_update", "isdisjoint", "issubset",
     "issuperset", "pop", "remove", "symmetric_difference", "symmetric_difference_update", "union", "update",
 )  # fmt: skip
-class _BaseSetProxy(BaseProxy):
+class _BaseSetProxy(BaseProxy, SetMethods[T]):
     """A set, without the operators."""
 
 
-class SetProxy(_BaseSetProxy):
+class SetProxy(_BaseSetProxy[T]):
     """A set: a `collections.abc.MutableSet`."""
 
     _method_to_typeid_ = {"__iter__": "Iterator"}  # noqa: RUF012 - never changed
     _proxytypes_ = {"Iterator": IteratorProxy}  # noqa: RUF012 - as above
     __hash__: Any = None  # as a set's
-    __ior__: Any = set_in_place("update")
-    __iand__: Any = set_in_place("intersection_update")
-    __isub__: Any = set_in_place("difference_update")
-    __ixor__: Any = set_in_place("symmetric_difference_update")
+    if not TYPE_CHECKING:
+        __ior__ = set_in_place("update")
+        __iand__ = set_in_place("intersection_update")
+        __isub__ = set_in_place("difference_update")
+        __ixor__ = set_in_place("symmetric_difference_update")
     __class_getitem__: Any = classmethod(GenericAlias)
 
 
@@ -317,7 +353,7 @@ MutableSet.register(SetProxy)  # pyright: ignore[reportAttributeAccessIssue, rep
 @exposing(
     "apply", "apply_async", "close", "imap", "imap_unordered", "join", "map", "map_async", "starmap", "starmap_async", "terminate",
 )  # fmt: skip
-class BasePoolProxy(BaseProxy):
+class BasePoolProxy(BaseProxy, PoolMethods):
     """A pool, not as a context manager."""
 
 
