@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["usable_cpus"]
+__all__ = ["give_way", "usable_cpus"]
 
 GROUPS = "/sys/fs/cgroup"
 
@@ -16,6 +16,11 @@ GROUPS = "/sys/fs/cgroup"
 def usable_cpus() -> int:
     """CPUs that this process may use; `PYTHON_CPU_COUNT` or `-X cpu_count` overrule what the system says."""
     return _overruled() or max(1, min(len(os.sched_getaffinity(0)), _quota()))
+
+
+def give_way() -> None:
+    """Let others that wait for this CPU run first."""
+    os.sched_yield()
 
 
 def _overruled() -> int:

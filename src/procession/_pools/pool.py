@@ -38,8 +38,9 @@ EXIT_PRIORITY = 15  # before queues are flushed at exit, as in the standard libr
 class Pool:
     """Workers that run calls: `processes` of them (default: the usable CPUs), each replaced after `maxtasksperchild` tasks.
 
-    `initializer(*initargs)` runs first in each worker. ValueError for less than one process, TypeError for an initializer that
-    cannot be called.
+    `initializer(*initargs)` runs first in each worker; before it, numpy's global random generator gets a seed of its own, if it
+    was loaded (forked workers would all draw the same numbers), as Python itself does for `random`. Workers may have pools of
+    their own. ValueError for less than one process, TypeError for an initializer that cannot be called.
     """
 
     _crew: Any
