@@ -31,9 +31,9 @@ def arrays(library: Library, ends: tuple[Any, Any], size: int, messages: int) ->
     """MB/s of `messages` arrays of `size` bytes, put by `ends[1]` and got by `ends[0]` in another process."""
     get, put = ends
     here, there = library.module.Pipe()
+    sent = array(size)  # before the child begins: it need not import numpy while the clock runs
     child = library.process(target=receive_arrays, args=(get, messages + 1, there))
     child.start()
-    sent = array(size)
     put(sent)  # the first one finds no warm pages
     began = time.perf_counter()
     for _ in range(messages):
