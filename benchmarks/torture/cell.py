@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -13,6 +14,7 @@ from benchmarks.torture.scenarios import SCENARIOS, say
 def main() -> None:
     name, library = sys.argv[1:3]
     os.environ["TORTURE_LIBRARY"] = library
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job begins with Ctrl-C ignored
     try:
         SCENARIOS[name][1](ADAPTERS[library])
     except (Lacking, NotImplementedError):
