@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from procession import _native
+from procession.connection import wait
 from procession.errors import OwnerDied
 from tests.faults.scenarios.base import PATIENCE, Local, Scenario, check_lock, in_thread, joined, take
 
@@ -176,3 +177,41 @@ class Signal(Scenario):
         joined(waiter.it, "a release woke nobody")
         while semaphore.acquire(timeout=0):
             pass
+
+
+class LosingPatience(Scenario):
+    """The victim waits for a lock, and gives up."""
+
+    @staticmethod
+    def make(context: Any) -> tuple[Any, ...]:
+        lock = context.Lock()
+        lock.acquire()
+        return (lock,)
+
+    @staticmethod
+    def act(lock: Any) -> None:
+        assert not lock.acquire(timeout=0.01)
+
+    @staticmethod
+    def check(died: int, lock: Any) -> None:
+        lock.release()
+        check_lock(lock, 0)
+
+
+class WatchingASemaphore(Scenario):
+    """The victim waits for a semaphore among other things."""
+
+    @staticmethod
+    def make(context: Any) -> tuple[Any, ...]:
+        return (context.Semaphore(0),)
+
+    @staticmethod
+    def act(semaphore: Any) -> None:
+        assert wait([semaphore], 0.01) == []
+
+    @staticmethod
+    def check(died: int, semaphore: Any) -> None:
+        semaphore.release()
+        assert wait([semaphore], PATIENCE) == [semaphore]
+        assert semaphore.acquire(timeout=PATIENCE)
+        assert semaphore.get_value() == 0

@@ -52,6 +52,33 @@ class Waiter(Scenario):
         assert told == [True]
 
 
+class DeferringNotifier(Scenario):
+    """The victim notifies one who watches it, which is woken when it lets go of the lock."""
+
+    @staticmethod
+    def make(context: Any) -> tuple[Any, ...]:
+        return (context.Condition(),)
+
+    @staticmethod
+    def act(condition: Any) -> None:
+        def wait_twice() -> None:
+            for _ in range(2):
+                with condition:
+                    condition.wait(PATIENCE)
+
+        waiter = in_thread(wait_twice)
+        for _ in range(2):
+            while not condition.waiting() and waiter.is_alive():
+                pass
+            with condition:
+                condition.notify()
+        joined(waiter, "the second notification was lost")
+
+    @staticmethod
+    def check(died: int, condition: Any) -> None:
+        Waiter.check(died, condition)
+
+
 class Notifier(Scenario):
     """The victim notifies those who wait."""
 
