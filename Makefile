@@ -1,8 +1,9 @@
 # Everything from a fresh machine: Python >= 3.11, a C compiler and make.
 #
 #   make demo     index the standard library on procession and on multiprocessing; compare
-#   make test     lint, C tests (plain and under sanitizers), all Python tests
+#   make test     lint, C tests (plain and under sanitizers), all Python tests, random input under sanitizers
 #   make storm    the kill -9 storms, ten times (STORM=…) as long as in `make test`
+#   make fuzz     random input for the native code under sanitizers, ten times (STORM=…) as much as in `make test`
 #   make bench    a short run of benchmarks/ beside the standard library: a table and a picture in build/bench
 #   make results  the full run, with all rivals: writes benchmarks/RESULTS.md (an hour or two)
 #
@@ -26,7 +27,7 @@ ifeq ($(FREE_THREADED),1)
 WHEEL_OPTIONS += -Csetup-args=-Dpython.allow_limited_api=false
 endif
 
-.PHONY: all demo test native pytest lint format conformance storm dropin bench results wheel install clean
+.PHONY: all demo test native pytest lint format conformance storm fuzz fuzz-short dropin bench results wheel install clean
 .DELETE_ON_ERROR:
 
 all: install
@@ -79,7 +80,7 @@ results: $(VENV)/.installed $(VENV)/.rivals
 	$(BIN)/python -m benchmarks --output benchmarks $(ARGS)
 
 # --- whether it does it -----------------------------------------------------------------------
-test: lint native pytest
+test: lint native pytest fuzz-short
 
 native: $(VENV)/.tools
 	BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/native-tests
@@ -93,6 +94,12 @@ conformance: $(VENV)/.installed
 storm: $(VENV)/.installed
 	PROCESSION_STORM=$(STORM) BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/native-tests storm
 	PROCESSION_STORM=$(STORM) $(BIN)/python -m pytest tests -m stress $(ARGS)
+
+fuzz-short: $(VENV)/.tools
+	BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/fuzz-tests
+
+fuzz: $(VENV)/.tools
+	PROCESSION_STORM=$(STORM) BIN="$(abspath $(BIN))" BUILD="$(abspath $(BUILD))" bash .ci/fuzz-tests $(ARGS)
 
 $(VENV)-dropin/.packages: tests/dropin/requirements.txt $(VENV)/.tools
 	$(PYTHON) -m venv $(VENV)-dropin

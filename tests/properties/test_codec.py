@@ -5,13 +5,16 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from procession import _native
 from procession._channels import pickling
+from tests.properties import examples
 
-SETTINGS = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+pytestmark = [pytest.mark.fuzz, pytest.mark.slow, pytest.mark.deadline(600)]
+SETTINGS = examples(400)
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.complex_numbers(allow_nan=False), st.text(), st.binary(),
     st.binary().map(bytearray),

@@ -11,21 +11,14 @@ from collections import deque
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import procession as mp
 from procession.errors import ShutDown
+from tests.properties import examples
 
-SETTINGS = settings(
-    max_examples=25,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=False,
-    database=None,
-)
+SETTINGS = examples(25)
 
 
 class Large:
@@ -131,7 +124,7 @@ class QueueBesideDeque(RuleBasedStateMachine):
         if room < len(batch):
             with pytest.raises(stdlib_queue.Full) as caught:
                 self.queue.put_many(batch, False)  # here: what is raised carries what was not sent
-            assert caught.value.unsent == batch[room:]
+            assert vars(caught.value)["unsent"] == batch[room:]
         else:
             self.call(there, "put_many", batch, False)
         self.model.extend(batch[:room])

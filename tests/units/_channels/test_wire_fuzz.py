@@ -18,6 +18,7 @@ from procession._channels.pipe import Connection
 from procession._channels.wire import Assembly, frame
 from procession.errors import AuthenticationError
 
+pytestmark = pytest.mark.fuzz
 KEY = b"k"
 FEW = settings(max_examples=60, deadline=None)
 PIECES = st.lists(st.integers(1, 300), min_size=1, max_size=40)

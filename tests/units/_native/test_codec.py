@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from procession import _native
 
+pytestmark = pytest.mark.fuzz
 ATOMS: st.SearchStrategy[Any] = st.one_of(
     st.none(),
     st.booleans(),

@@ -15,6 +15,8 @@ import pytest
 from procession import _native
 from tests.units._native.children import child, until
 
+pytestmark = pytest.mark.fuzz
+
 
 class Ends:
     """A pipe."""
