@@ -85,7 +85,7 @@ class OwnerDied(ProcessError, OSError):
         self, what: str, pid: int | None, name: str | None, exitcode: int | None = None, seconds: float | None = None
     ) -> None:
         super().__init__(_errno.EOWNERDEAD, what)
-        self.args = (what, pid, name, exitcode, seconds)
+        self.args: tuple[Any, ...] = (what, pid, name, exitcode, seconds)
         self.what = what
         self.pid = pid
         self.name = name

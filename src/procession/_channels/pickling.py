@@ -141,11 +141,11 @@ class AbstractReducer:
 
     ForkingPickler: Any
     register: Callable[[type, Callable[[Any], Any]], None] = register
-    DupFd = staticmethod(duplicate)
-    send_handle = staticmethod(handles.send_handle)
-    recv_handle = staticmethod(handles.recv_handle)
-    sendfds = staticmethod(handles.sendfds)
-    recvfds = staticmethod(handles.recvfds)
+    DupFd: Any = staticmethod(duplicate)
+    send_handle: Any = staticmethod(handles.send_handle)
+    recv_handle: Any = staticmethod(handles.recv_handle)
+    sendfds: Any = staticmethod(handles.sendfds)
+    recvfds: Any = staticmethod(handles.recvfds)
 
     def __init__(self) -> None:
         self.ForkingPickler = _here.ForkingPickler

@@ -30,17 +30,20 @@ class ServedClient:
     __slots__ = ("channel", "connection", "holder", "is_bound", "is_ours", "lent", "name", "owner", "process")
 
     def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.name = "procession-manager-client"
+        self.connection: Any = connection
+        self.name: str = "procession-manager-client"
         self.channel: Any = None  # the channel that it has opened, until it is served
         self.holder: tuple[str, str, int] | None = (
             None  # whose references go when this connection ends, its name and process id
         )
         self.process: tuple[str, str, int] | None = None  # the same of the process whose thread this is
-        self.owner = (f"connection {id(self)}", "")  # as which it owns locks: a process and a thread of it
+        self.owner: tuple[str, str] = (
+            f"connection {id(self)}",
+            "",
+        )  # as which it owns locks: a process and a thread of it
         self.lent: dict[str, int] = {}  # references that went with answers: object -> how many
-        self.is_ours = False  # does it understand what only this package says?
-        self.is_bound = False  # has it used an object that a thread may own?
+        self.is_ours: bool = False  # does it understand what only this package says?
+        self.is_bound: bool = False  # has it used an object that a thread may own?
 
     def lend(self, ident: str) -> None:
         """A reference goes to the client with the answer: until it has one of its own, or ends."""

@@ -57,15 +57,15 @@ class Referent:
     )
 
     def __init__(self, typeid: str, obj: Any, exposed: tuple[str, ...], method_to_typeid: dict[str, str]) -> None:
-        self.typeid = typeid
-        self.obj = obj
-        self.exposed = frozenset(exposed)
-        self.method_to_typeid = method_to_typeid
-        self.refs = 0
-        self.in_transit = 0  # how many proxies were sent and not received yet, as far as their senders are gone
-        self.deadline = 0.0  # when it goes though proxies are on the way
-        self.is_steady = type(obj) in STEADY
-        self.may_be_owned = not self.is_steady and (hasattr(obj, "acquire") or hasattr(obj, "__enter__"))
+        self.typeid: str = typeid
+        self.obj: Any = obj
+        self.exposed: frozenset[str] = frozenset(exposed)
+        self.method_to_typeid: dict[str, str] = method_to_typeid
+        self.refs: int = 0
+        self.in_transit: int = 0  # how many proxies were sent and not received yet, as far as their senders are gone
+        self.deadline: float = 0.0  # when it goes though proxies are on the way
+        self.is_steady: bool = type(obj) in STEADY
+        self.may_be_owned: bool = not self.is_steady and (hasattr(obj, "acquire") or hasattr(obj, "__enter__"))
         self.calls: dict[str, Any] = {}  # methods of a steady object that were called, if their results are copied
 
 
@@ -84,8 +84,8 @@ class ObjectTable:
     """The objects of one server, by name."""
 
     def __init__(self) -> None:
-        self.mark = os.urandom(8).hex()
-        self.mutex = threading.RLock()  # recursive: an object's end may bring about another's
+        self.mark: str = os.urandom(8).hex()
+        self.mutex: Any = threading.RLock()  # recursive: an object's end may bring about another's
         self.referents: dict[str, Referent] = {}
         self._names: dict[tuple[int, str], str] = {}  # (id(object), typeid) -> name: one object has one for each type
         self._last = 0

@@ -228,7 +228,7 @@ class ValueProxy(BaseProxy, _OfType[T]):
         """Set the value."""
         self._callmethod("set", (value,))
 
-    value = property(get, set, doc="The value.")
+    value: Any = property(get, set, doc="The value.")
     __class_getitem__: Any = classmethod(GenericAlias)
 
 

@@ -26,10 +26,10 @@ class Entry:
         method_to_typeid: dict[str, str] | None,
         proxytype: Any,
     ) -> None:
-        self.callable = callable
-        self.exposed = None if exposed is None else tuple(exposed)
-        self.method_to_typeid = method_to_typeid
-        self.proxytype = proxytype
+        self.callable: Any = callable
+        self.exposed: Any = None if exposed is None else tuple(exposed)
+        self.method_to_typeid: Any = method_to_typeid
+        self.proxytype: Any = proxytype
 
     def __getstate__(self) -> tuple[Any, ...]:
         return self.callable, self.exposed, self.method_to_typeid, self.proxytype

@@ -67,14 +67,14 @@ class Server:
         if not isinstance(authkey, bytes):
             raise TypeError(f"Authkey {authkey!r} is type {type(authkey)!s}, not bytes")
         self.registry = registry
-        self.authkey = bytes(authkey)
+        self.authkey: bytes = bytes(authkey)
         listener, _client = listener_client[serializer]
-        self.listener = listener(address=address, backlog=128)
-        self.address = self.listener.address
-        self.objects = ObjectTable()
-        self.mutex = self.objects.mutex
-        self.stop_event = threading.Event()
-        self.threads = ServerThreads(lambda client: Service(self, client).run())
+        self.listener: Any = listener(address=address, backlog=128)
+        self.address: Any = self.listener.address
+        self.objects: ObjectTable = ObjectTable()
+        self.mutex: Any = self.objects.mutex
+        self.stop_event: threading.Event = threading.Event()
+        self.threads: ServerThreads = ServerThreads(lambda client: Service(self, client).run())
         self.watched: int | None = None  # a descriptor: when it becomes readable, the server ends
         self.is_here = True  # in the process that serves, not in those forked from it
 
@@ -82,7 +82,8 @@ class Server:
     def serve_forever(self) -> None:
         """Serve until a client asks to shut down, then raise SystemExit."""
         _servers()[self.objects.mark] = self
-        reactor = self.reactor = Reactor(self.listener, self.authkey, self.threads.serve)
+        reactor = Reactor(self.listener, self.authkey, self.threads.serve)
+        self.reactor: Reactor = reactor
         if self.watched is not None:
             reactor.watch(self.watched, self.stop_event.set)
         waiting = threading.Thread(target=reactor.run, name="procession-reactor", daemon=True)

@@ -69,9 +69,11 @@ class BoundedSemaphore(threading.BoundedSemaphore):
 class Queue(_Queue):
     """A queue of threads that can be shut down, as Python's own from 3.13 on; raises this package's `ShutDown`."""
 
+    unfinished_tasks: int
+
     def __init__(self, maxsize: int = 0) -> None:
         super().__init__(maxsize)
-        self.is_shutdown = False
+        self.is_shutdown: bool = False
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Put an item. Full if there is no room (within `timeout` seconds), ShutDown if the queue is shut down."""

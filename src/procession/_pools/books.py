@@ -39,12 +39,12 @@ class Task:
     __slots__ = ("block", "call", "func", "index", "job", "payload", "state")
 
     def __init__(self, job: Job, index: int, call: int, func: Any, payload: Any) -> None:
-        self.job = job
-        self.index = index
-        self.call = call
-        self.func = func  # what the crew's `prepare` made of the function
-        self.payload = payload
-        self.state = TaskState.WAITING
+        self.job: Job = job
+        self.index: int = index
+        self.call: int = call
+        self.func: Any = func  # what the crew's `prepare` made of the function
+        self.payload: Any = payload
+        self.state: TaskState = TaskState.WAITING
         self.block: Block | None = None  # that it comes from
 
 
@@ -54,14 +54,15 @@ class Block:
     __slots__ = ("call", "end", "first", "func", "index", "job", "low", "payloads", "settled")
 
     def __init__(self, job: Job, index: int, call: int, func: Any, payloads: Sequence[Any]) -> None:
-        self.job = job
-        self.index = index
-        self.call = call
-        self.func = func
-        self.payloads = payloads
-        self.first = self.end = 0
-        self.settled = bytearray(len(payloads))
-        self.low = 0  # all below are settled
+        self.job: Job = job
+        self.index: int = index
+        self.call: int = call
+        self.func: Any = func
+        self.payloads: Sequence[Any] = payloads
+        self.first: int = 0
+        self.end: int = 0
+        self.settled: bytearray = bytearray(len(payloads))
+        self.low: int = 0  # all below are settled
 
     def number(self, first: int) -> None:
         """It was given numbers from `first` on."""
@@ -100,6 +101,8 @@ class Books:
         """Settle all those of the answers that are values as they are; the others are returned. The quick way for many."""
         others = []
         tasks, block, first, end, index = self.tasks, None, 0, 0, 0
+        settled: bytearray = bytearray()
+        settle: Any = None
         for entry in answers:
             sequence, answer, value = entry
             if answer != 0:

@@ -79,7 +79,7 @@ class Dispatcher:
 
     def __init__(self, crew: Crew) -> None:
         self.crew = crew
-        self.books = Books()
+        self.books: Books = Books()
         self.broken: BaseException | None = None  # why no worker can be had
         self.closing: bool = False
         self._submitting = threading.RLock()  # a callback, or the garbage collector, may come back to any of these

@@ -46,7 +46,7 @@ class Chaos:
         for name, chance in (("kill", kill), ("pause", pause)):
             if not 0 <= chance <= 1:
                 raise ValueError(f"{name} is a probability, between 0 and 1, not {chance!r}")
-        self.seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+        self.seed: int = random.SystemRandom().randrange(2**32) if seed is None else seed
         self._kill, self._pause, self._only = kill, pause, only
         self._log = self._stop = self._pidfd = -1
         self._pid = 0

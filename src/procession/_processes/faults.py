@@ -70,7 +70,10 @@ class Faulty:
 
     def __init__(self, function: Callable[..., Any], name: str, action: str, at: int = 1) -> None:
         """`name`, `action` and `at` as in `fault`."""
-        self.function, self.name, self.action, self.at = function, name, action, at
+        self.function: Callable[..., Any] = function
+        self.name: str = name
+        self.action: str = action
+        self.at: int = at
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Arm, and call the function."""
