@@ -351,6 +351,9 @@ class _ParentProcess(BaseProcess):
     def close(self) -> None:
         """Nothing: the parent is watched as long as this process lives."""
 
+    def __reduce__(self) -> Any:  # a copy would close a descriptor that is another's
+        raise TypeError("a parent process cannot be pickled, it is watched by its child: send its pid or name")
+
     def __del__(self, close: Callable[[int], None] = os.close) -> None:  # by then the interpreter may have cleared `os`
         sentinel, self._sentinel = self._sentinel, -1
         if sentinel >= 0:
