@@ -9,7 +9,7 @@
 #include "platform.h"
 #include "queue_face.h"
 
-#define AHEAD_BYTES (1u << 20)  /* of messages up to this length, AHEAD more may be on their way beside the stream; of longer ones none */
+#define AHEAD_BYTES CARRIED_AHEAD  /* of messages up to this length, AHEAD more may be on their way beside the stream; of longer ones none */
 #define AHEAD 3
 #define WAITED_FROM (1u << 20)  /* bytes: shorter ones take less time through the stream than a reader to begin */
 #define PATIENCE 100000000      /* ns: in which a process starts */
@@ -69,6 +69,8 @@ static bool wait_taken(int fd, pn_queue *queue, uint64_t most, bool *has_room) {
     }
     return true;
 }
+
+bool carriage_wait_taken(int fd, pn_queue *queue, bool *was_taken) { return wait_taken(fd, queue, 0, was_taken); }
 
 bool carriage_wait_room(int fd, pn_queue *queue, uint64_t size, bool *has_room) {
     if (!wait_taken(fd, queue, 0 < size && size <= AHEAD_BYTES ? AHEAD : 0, has_room)) return false;

@@ -118,6 +118,18 @@ static PyObject *send_notice(int fd, const pn_notice *notice) {
     return send_all(&out);
 }
 
+/* The notice; and, as a pipe would make its sender wait for what it cannot hold, the wait until the message was taken. */
+static PyObject *announce(int fd, pn_queue *queue, const pn_notice *notice) {
+    bool was_taken = true;
+    PyObject *sent = send_notice(fd, notice);
+    if (sent == NULL || notice->size <= CARRIED_AHEAD) return sent;
+    Py_DECREF(sent);
+    if (!carriage_wait_taken(fd, queue, &was_taken)) return NULL;
+    if (was_taken) Py_RETURN_NONE;
+    errno = EPIPE;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
 /* Beside the stream, or through it if that is short of memory. */
 static PyObject *send_large(int fd, pn_queue *queue, const void *bytes, uint64_t size) {
     bool has_room;
@@ -126,7 +138,7 @@ static PyObject *send_large(int fd, pn_queue *queue, const void *bytes, uint64_t
     if (!has_room) return send_message(fd, bytes, size);
     if (!carriage_wait_room(fd, queue, size, &has_room)) return NULL;
     pn_message message = {.bytes = bytes, .size = size, .tag = PN_TAG_BYTES};
-    if (has_room && carriage_put(queue, &message, &notice) == PN_OK) return send_notice(fd, &notice);
+    if (has_room && carriage_put(queue, &message, &notice) == PN_OK) return announce(fd, queue, &notice);
     return send_message(fd, bytes, size);
 }
 
@@ -140,7 +152,7 @@ static PyObject *send_block(int fd, pn_queue *queue, PyObject *block) {
     pn_code code = carriage_put(queue, &message, &notice);
     if (code != PN_OK) return raise_code(code);
     block_given(block);
-    return send_notice(fd, &notice);
+    return announce(fd, queue, &notice);
 }
 
 /* ── receiving ── */

@@ -160,3 +160,28 @@ def test_one_press_ends_the_whole_program(tmp_path: object, state: str, method: 
     assert code != 0 or state == "atexit"
     assert said.count("Traceback") <= 2, said
     assert len(said.splitlines()) <= 60, said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_children_that_are_being_born_say_nothing_of_an_interrupted_start(tmp_path: object, method: str) -> None:
+    program = f"{tmp_path}/program.py"
+    with open(program, "w") as file:
+        file.write(PRELUDE.format(method=method))
+        file.write("\ndef run():\n    ready()\n    for _ in range(8): mp.Process(target=sleep).start()\n    sleep()\n")
+        file.write("\n\nif __name__ == '__main__':\n    main()\n")
+    for moment in range(4):
+        terminal = Terminal(program)
+        try:
+            terminal.read_until(b"ready")
+            terminal.read(time.monotonic() + 0.02 * moment)
+            terminal.press_ctrl_c()
+            assert terminal.wait() != 0
+        finally:
+            proc.kill({self for self in proc.descendants(os.getpid()) if self == terminal.pid})
+            terminal.close()
+        said = terminal.output.decode().replace("\r\n", "\n")
+        assert "atexit ran" in said
+        assert said.count("Traceback") == said.count("Process Process-") + 1, (
+            said
+        )  # of children that had begun, and the program's

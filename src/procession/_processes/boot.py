@@ -1,7 +1,7 @@
 """How a child that is not a plain copy of its parent gets ready: from the bytes that it is given to its process object.
 
-Promises: whatever goes wrong is said to the one who starts it, and printed unless that one waits to raise it. A daemonic child is tied to
-its parent's life before any of the program's code runs in it.
+Promises: whatever goes wrong is said to the one who starts it, and printed unless that one waits to raise it; Ctrl-C, which the whole
+program gets, is not printed here. A daemonic child is tied to its parent's life before any of the program's code runs in it.
 Not here: what it is given (`unpacking.py`), what it does then (`bootstrap.py`).
 """
 
@@ -42,17 +42,19 @@ def boot(
         if known["lifeline"] is not None:
             daemons.tie_to_parent(_descriptor(known["lifeline"]))
         preparation.apply(known, install)
+        bootstrap.allow_interrupts()  # what follows runs the program's code
         stage = "main"
         preparation.apply_main(known)
         stage = "load"
         process = unpacking.unpack_process(received)
+        bootstrap.hold_interrupts()
     except SystemExit as request:
         say(frame(Word.FAILED, f"{stage}\nsys.exit({request.code!r}) was called while the process was getting ready"))
         return bootstrap.exit_code_of(request)
     except BaseException as error:  # noqa: BLE001 - told to the one who starts us
         unguarded = preparation.is_unguarded_start(error)
         say(frame(Word.FAILED, f"{'unguarded' if unguarded else stage}\n{_traceback(error)}"))
-        if not (unguarded and listened_to):
+        if not (unguarded and listened_to) and not isinstance(error, KeyboardInterrupt):
             ending.report(error)
         return 1
     say(frame(Word.READY))
@@ -76,6 +78,7 @@ def run_spawned(contents: int, report: int, install: Callable[[], None]) -> int:
 
 
 def _enter(known: dict[str, Any]) -> int:
+    state.interrupts_held = known["interrupts_held"]
     gc.freeze()  # what is here by now lives to the end, where looking through it would take 3 ms
     _native.arena_attach(known["arena"])
     return pidfd.open_parent(known["parent"])

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
     from procession._processes.process import BaseProcess
 
-__all__ = ["begin", "end_forked", "exit_code_of", "fork", "leave_parent", "live", "replace_stdin"]
+__all__ = [
+    "allow_interrupts",
+    "begin",
+    "end_forked",
+    "exit_code_of",
+    "fork",
+    "hold_interrupts",
+    "leave_parent",
+    "live",
+    "replace_stdin",
+]
 
 
 def fork() -> int:
@@ -85,7 +95,7 @@ def live(process: BaseProcess) -> int:
         try:
             logs.name_records()
             logs.info("child process calling self.run()")
-            _allow_interrupts()
+            allow_interrupts()
             process.run()
             code = 0
         finally:
@@ -107,8 +117,13 @@ def live(process: BaseProcess) -> int:
     return code
 
 
-def _allow_interrupts() -> None:
-    """From here on Ctrl-C interrupts the child; one that came since its birth does so now."""
+def hold_interrupts() -> None:
+    """From here on Ctrl-C waits until the child is ready for it."""
+    state.interrupts_held = _native.hold_interrupts()
+
+
+def allow_interrupts() -> None:
+    """From here on Ctrl-C interrupts the child; one that came meanwhile, or since its birth, does so now."""
     if state.interrupts_held:
         state.interrupts_held = False
         _native.allow_interrupts()

@@ -39,7 +39,13 @@ class Popen(Child):
         in_doubt = main_module.may_be_unguarded()
         arena = _native.arena_open()
         lifeline = self.duplicate_for_child(self._lifeline) if process_obj.daemon else None
-        extra = {"arena": arena, "parent": os.getpid(), "lifeline": lifeline, "listened_to": in_doubt}
+        extra = {
+            "arena": arena,
+            "parent": os.getpid(),
+            "lifeline": lifeline,
+            "listened_to": in_doubt,
+            "interrupts_held": _are_interrupts_allowed(),
+        }
         contents = creation.file_of(*start_data.pack(process_obj, self, extra))
         self._launch(contents, [arena, *self._passed])
         if in_doubt:
@@ -48,12 +54,18 @@ class Popen(Child):
     def _launch(self, contents: int, passed: list[int]) -> None:
         """Start the interpreter. Closes `contents`."""
         writer = -1
+        held = _native.hold_interrupts()  # the child is born deaf to Ctrl-C, until boot lets the program's code run
         try:
             self._report, writer = descriptors.pipe()
             command = interpreter.command(DOOR, "spawn_main", pipe_handle=contents, report=writer)
             self.pid = creation.spawn(command[0], command, [contents, writer, *passed])
+            self._watch()
         finally:
             closing.close_all([contents, *([writer] if writer >= 0 else [])])
+            if held:
+                _native.allow_interrupts()
+
+    def _watch(self) -> None:
         try:
             self.sentinel = pidfd.open_child(self.pid)
         except OSError:
@@ -64,6 +76,12 @@ class Popen(Child):
         """Have the child inherit `fd`, under the same number."""
         self._passed.append(fd)
         return fd
+
+
+def _are_interrupts_allowed() -> bool:
+    if held := _native.hold_interrupts():
+        _native.allow_interrupts()
+    return held
 
 
 def freeze_support() -> None:

@@ -135,7 +135,7 @@ class Zygote:
             tell(channel, frame(Word.BORN, str(os.getpid())), (mine,))
             others = [fd for sentinel, (_pid, other) in self._children.items() for fd in (sentinel, other)]
             closing.close_all([mine, self._control, self._starter, *others])
-            state.interrupts_held = _native.hold_interrupts()  # until bootstrap.live
+            bootstrap.hold_interrupts()  # until boot lets the program's code run
             signals.restore(self._before)
             bootstrap.leave_parent()
             self._adopt()

@@ -19,7 +19,7 @@ from procession._channels.pipe import Connection, Pipe
 from procession._channels.select import wait
 from tests.units._channels.forked import child
 
-LARGE = 3 << 20
+LARGE = 1_000_000  # bytes: beside the stream, and few enough to run ahead of the reader (see test_beside_waits.py)
 NOTICE = 24
 
 
@@ -56,7 +56,7 @@ def test_a_large_message_leaves_a_notice_in_the_stream(ends: tuple[Connection, C
 
 def test_large_and_small_messages_keep_their_order(ends: tuple[Connection, Connection]) -> None:
     receiver, sender = ends
-    sizes = [0, LARGE, 1, 70_000, 65_535, 65_536, LARGE, 5]
+    sizes = [0, LARGE, 1, 70_000, 65_535, 65_536, 3 * LARGE, LARGE, 5]
 
     def send() -> None:
         for number, size in enumerate(sizes):
