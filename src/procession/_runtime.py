@@ -81,6 +81,7 @@ class Serving(local):
     """For whom this thread works, if it is one of a manager's server."""
 
     owner: Any = None  # who owns the locks that it takes: a client's process and thread
+    connection: Any = None  # by which the client asks
 
 
 class MainModule:

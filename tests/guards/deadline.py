@@ -1,7 +1,7 @@
 """Gives every test a hard deadline: 60 s, or what its mark `deadline(seconds)` says.
 
-Promises: when it passes, the test fails with the tracebacks of all threads, and the processes that it started are
-killed. If the test's own process does not answer, all of pytest ends, with the same tracebacks: CI never hangs.
+Promises: when it passes, the test fails with the tracebacks of all threads, those of the processes that it forked too, and what it
+started is killed. If the test's own process does not answer, all of pytest ends, with the same tracebacks: CI never hangs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from tests.guards import proc
 
 DEFAULT = 60.0
 SIGNAL = signal.SIGRTMAX - 1  # nobody else's: tests use SIGALRM and SIGUSR1 themselves
+TELL = signal.SIGRTMAX - 2  # a forked process prints its tracebacks; another dies of it, as it is about to anyway
+TELLING = 0.5  # seconds that they have for it
 WATCHDOG = pytest.StashKey[subprocess.Popen[bytes]]()
 PIDS = pytest.StashKey[set[int]]()
 
@@ -39,6 +41,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     proc.adopt_orphans()
     signal.signal(SIGNAL, on_deadline)
+    faulthandler.register(TELL, all_threads=True)
     session.config.stash[WATCHDOG] = subprocess.Popen(
         [
             sys.executable,
@@ -89,5 +92,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     except DeadlineExceeded as late:
         started = proc.children() - before
         names = ", ".join(map(proc.describe, started)) or "none"
+        for pid in started:
+            os.kill(pid, TELL)  # ours until it is reaped, so the number is its own
+        proc.wait_ended(started, TELLING)
         proc.kill(started)
         pytest.fail(f"{late}; killed processes: {names}")

@@ -40,7 +40,7 @@ class Service:
 
     def run(self) -> None:
         """Serve until the client says nothing, or is gone."""
-        state.serving.owner = self._client.owner
+        state.serving.owner, state.serving.connection = self._client.owner, self._connection
         is_here = True
         try:
             while is_here and not self._server.stop_event.is_set():
@@ -48,6 +48,7 @@ class Service:
         except (EOFError, OSError, SystemExit):
             pass  # it went away, in the middle or at the end; or it has asked to shut down
         finally:
+            state.serving.connection = None
             if is_here:
                 self._server.part_with(self._client)
         if not is_here:

@@ -15,6 +15,7 @@ import time
 from procession._managers.sync_locks import Condition, Lock
 from procession._processes.thread_process import Namespace as _Namespace
 from procession._processes.thread_process import ThreadValue
+from procession._runtime import state
 from procession.errors import ShutDown
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
@@ -95,6 +96,11 @@ class Queue(_Queue):
                 self._wait(self.not_empty, self._is_empty, queue.Empty, timeout if block else 0.0)
                 if not self._qsize():
                     raise ShutDown("the queue was shut down, and nothing is left in it")
+                if (
+                    _is_forsaken()
+                ):  # seen only later, the item could be put back only behind those that others got meanwhile
+                    self.not_empty.notify()
+                    raise EOFError("the client was gone before there was an item")
             item = self._get()
             self.not_full.notify()
             return item
@@ -139,6 +145,12 @@ class Queue(_Queue):
                 self.all_tasks_done.notify_all()
             self.not_empty.notify_all()
             self.not_full.notify_all()
+
+
+def _is_forsaken() -> bool:
+    """Is the client gone for which this thread has waited? A client that waits says nothing: what can be read is its end."""
+    connection: Any = state.serving.connection
+    return connection is not None and connection.poll(0)
 
 
 def take_back(obj: Any, method: str, result: Any) -> None:
