@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["EMPTY", "LACKING"]
+__all__ = ["EMPTY", "LACKING", "nothing"]
 
 LACKING = 77  # exit status: the library has nothing of the kind
 EMPTY = "empty"  # a measurement that only imports: its CPU time is taken off the others'
+
+
+def nothing(number: int) -> None:
+    """What a process does whose start is measured."""
 
 
 def main(workload: str, library: str, scale: float) -> None:

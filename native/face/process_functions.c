@@ -3,6 +3,7 @@
 #include "face.h"
 #include "platform.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static PyObject *process_register(PyObject *module, PyObject *name) {
@@ -21,6 +22,14 @@ static PyObject *process_leave(PyObject *module, PyObject *status) {
     if (number == -1 && PyErr_Occurred()) return NULL;
     pn_process_leave((int32_t)number);
     Py_RETURN_NONE;
+}
+
+/* The GIL stays held: threads that still run wait for it until the process is gone, as at the interpreter's own end. */
+static PyObject *process_exit(PyObject *module, PyObject *status) {
+    (void)module;
+    int number = (int)PyLong_AsLong(status);
+    if (number == -1 && PyErr_Occurred()) return NULL;
+    exit(number);
 }
 
 static PyObject *hold_interrupts(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyBool_FromLong(interrupts_hold()); }
@@ -196,6 +205,7 @@ static PyObject *has_wait_any(PyObject *module, PyObject *unused) { return (void
 PyMethodDef process_functions[] = {
     {"process_register", process_register, METH_O, "process_register(name, /)\n--\n\nJoin the process table under this name; slot and generation as one number."},
     {"process_leave", process_leave, METH_O, "process_leave(status, /)\n--\n\nA normal exit: what is still held becomes orphaned."},
+    {"process_exit", process_exit, METH_O, "process_exit(status, /)\n--\n\nEnd the process as C programs end: the interpreter is not taken apart."},
     {"process_reaped", process_reaped, METH_VARARGS, "process_reaped(pid, status, /)\n--\n\nBy the parent: how a child ended; sweeps what it left."},
     {"before_fork", before_fork, METH_NOARGS, "before_fork()\n--\n\nRight before a fork of ours, in the thread that forks."},
     {"after_fork", after_fork, METH_O, "after_fork(pid, /)\n--\n\nRight after it, in the parent: the child's pid, or 0 if the fork failed."},

@@ -9,6 +9,7 @@ from procession import _context  # noqa: F401 - so that what a child is told fin
 from procession._processes import boot as _boot
 from procession._processes import interpreter as _interpreter
 from procession._processes import preparation as _preparation
+from procession._processes.exit import end_interpreter as _end_interpreter
 from procession._processes.interpreter import get_executable, is_forking, set_executable
 from procession._processes.main_module import import_from_path as import_main_path
 from procession._processes.preparation import gather as get_preparation_data
@@ -40,7 +41,7 @@ def _install() -> None:
 
 def spawn_main(pipe_handle: int, report: int) -> NoReturn:
     """In a fresh interpreter: be the child whose description is behind these descriptors, and end with its exit code."""
-    sys.exit(_boot.run_spawned(pipe_handle, report, _install))
+    _end_interpreter(_boot.run_spawned(pipe_handle, report, _install))
 
 
 def freeze_support() -> None:

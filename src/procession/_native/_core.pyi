@@ -7,7 +7,7 @@ A handle of another program's arena, or of an object that is gone, raises `Stale
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, Self, final
+from typing import Any, Final, NoReturn, Protocol, Self, final
 
 class Buffer(Protocol):
     def __buffer__(self, flags: int, /) -> memoryview: ...
@@ -50,6 +50,7 @@ def arena_trim() -> None: ...
 # ── the process table ───────────────────────────────────────────────────────────────────────────────────────────────────
 def process_register(name: str, /) -> int: ...  # this process's owner id >> 32 (slot and generation)
 def process_leave(status: int, /) -> None: ...
+def process_exit(status: int, /) -> NoReturn: ...  # as C programs end: the interpreter is not taken apart
 def process_reaped(pid: int, status: int, /) -> None: ...  # by the parent: exit code as Process.exitcode
 def before_fork() -> None: ...  # right before a fork of ours, in the thread that forks
 def after_fork(pid: int, /) -> None: ...  # right after it, in the parent: the child's pid, or 0 if the fork failed

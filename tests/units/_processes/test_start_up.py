@@ -69,6 +69,76 @@ def test_what_a_spawned_child_has_not_closed_is_written_out_at_its_end(tmp_path:
     assert target.read_text() == "all of it"
 
 
+ENDING = """
+import os, sys
+def say(path=sys.argv[1], open=os.open, mode=os.O_WRONLY | os.O_CREAT, write=os.write):
+    write(open(path, mode), b"said")
+class Last:
+    def __del__(self, say=say): say()
+def waiting(say=say):
+    try:
+        yield
+    finally:
+        say()
+def run(path):
+    global last
+    {left}
+if __name__ == "__main__":
+    import procession as mp
+    process = mp.get_context("spawn").Process(target=run, args=(sys.argv[1],))
+    process.start()
+    process.join()
+    sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "left",
+    [
+        "last = Last()",
+        "last = [Last()]; last.append(last)",
+        "last = waiting(); next(last)",
+        "import atexit; atexit.register(say)",
+        "import weakref; last = Last; weakref.finalize(last, say)",
+    ],
+    ids=["object", "cycle", "generator", "atexit", "finalize"],
+)
+def test_what_a_spawned_child_leaves_has_its_last_word(tmp_path: Path, left: str) -> None:
+    target = tmp_path / "written"
+    output_of(tmp_path, ENDING.format(left=left), str(target))
+    assert target.read_text() == "said"
+
+
+TOLD = """
+import sys
+def run(*args):
+    {run}
+if __name__ == "__main__":
+    import procession as mp
+    process = mp.get_context("spawn").Process(target=run)
+    process.start()
+    process.join()
+    print(process.exitcode)
+"""
+INTERPRETER_ENDS = (
+    "import atexit, gc; atexit.register(lambda: gc.callbacks.append(lambda *_: __import__('os')._exit(9)))"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("run", "code"),
+    [(INTERPRETER_ENDS, 0), (INTERPRETER_ENDS + "; global kept; kept = open('/dev/null', 'w')", 9)],
+    ids=["plain", "open file"],
+)
+def test_a_spawned_interpreter_is_taken_apart_only_where_somebody_could_tell(
+    tmp_path: Path, run: str, code: int
+) -> None:
+    """Its own end collects garbage: a collection after the last exit handler ends the child with 9."""
+    assert output_of(tmp_path, TOLD.format(run=run)) == f"{code}\n"
+
+
 def test_importing_the_package_imports_no_heavy_module(tmp_path: Path) -> None:
     program = "import sys; before = {*sys.modules}; import procession; print(*({*sys.modules} - before))"
     loaded = {*output_of(tmp_path, program).split()}
