@@ -136,7 +136,7 @@ bool add_watcher_type(PyObject *module, core_state *state);
 bool add_synchronized_types(PyObject *module, core_state *state);
 bool add_array_types(PyObject *module, core_state *state);
 bool add_with_methods(PyObject *module, core_state *state);
-extern PyMethodDef arena_functions[], process_functions[], fault_functions[], codec_functions[], frame_functions[];
+extern PyMethodDef arena_functions[], process_functions[], fault_functions[], codec_functions[], frame_functions[], part_functions[];
 
 /* Casts of methods to the one type that a table holds. */
 #define FAST(function) ((PyCFunction)(void (*)(void))(function))

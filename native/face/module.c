@@ -67,7 +67,7 @@ static bool add_reasons(PyObject *module) {
 }
 
 static bool add_functions(PyObject *module) {
-    PyMethodDef *tables[] = {module_functions, arena_functions, fault_functions, process_functions, codec_functions, frame_functions};
+    PyMethodDef *tables[] = {module_functions, arena_functions, fault_functions, process_functions, codec_functions, frame_functions, part_functions};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (PyModule_AddFunctions(module, tables[i]) < 0) return false;
     return true;

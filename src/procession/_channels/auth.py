@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import os
 
+from procession._channels.wire import frame
 from procession._runtime import state
 from procession.errors import AuthenticationError, InternalError
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from typing import Protocol
 
     class Messages(Protocol):
@@ -150,6 +151,7 @@ class ListenerProof:
     """The listener's part of the whole handshake, without I/O.
 
     Send what `begin` gives; hand each message of the client to `hear`, and send what that gives; `check` after each, until `is_complete`.
+    A client may send its challenge together with its proof, or await the verdict first.
     """
 
     def __init__(self, authkey: bytes) -> None:
@@ -163,8 +165,13 @@ class ListenerProof:
 
     @property
     def room(self) -> int:
-        """The longest message that may come next, in bytes. Nothing follows it before it is answered, but for the verdict, the last one."""
+        """The longest message that may come next, in bytes."""
         return LONGEST if self._answerer.state == "idle" else len(WELCOME)
+
+    @property
+    def may_be_followed(self) -> bool:
+        """May a client send more right after the next message? Not before its challenge is answered."""
+        return self._challenger.state == "demanded"
 
     def begin(self) -> bytes:
         """The first message."""
@@ -179,9 +186,14 @@ class ListenerProof:
         self._answerer.conclude(message)
         return None
 
+    @property
+    def is_refused(self) -> bool:
+        """Was the client's proof wrong?"""
+        return self._challenger.state == "refused"
+
     def check(self) -> None:
         """AuthenticationError if the client's proof was wrong."""
-        if self._challenger.state == "refused":
+        if self.is_refused:
             raise AuthenticationError("digest received was wrong: the other end has another key")
 
 
@@ -236,6 +248,10 @@ def deliver_challenge(connection: Messages, authkey: bytes, digest_name: str = "
 
 def _judge(connection: Messages, challenger: Challenger) -> None:
     connection.send_bytes(challenger.demand())
+    _conclude(connection, challenger)
+
+
+def _conclude(connection: Messages, challenger: Challenger) -> None:
     connection.send_bytes(challenger.judge(connection.recv_bytes(LONGEST)))
     if challenger.state != "satisfied":
         raise AuthenticationError("digest received was wrong: the other end has another key")
@@ -260,13 +276,25 @@ def prove_listener(connection: Messages, authkey: bytes) -> None:
     answer_challenge(connection, authkey)
 
 
-def prove_client(connection: Messages, authkey: bytes) -> None:
-    """The client's part of the whole handshake: answer, then demand."""
+def prove_client(connection: Messages, authkey: bytes, write: Callable[[bytes], object] | None = None) -> None:
+    """The client's part of the whole handshake: answer, then demand.
+
+    With `write`, which sends bytes as they are, both go at once. That saves a round trip, and who reads one message after the other
+    does not notice. (One by one the second might find the connection closed, and hide why.)
+    """
     own: set[bytes] = state.extra.setdefault("clients' challenges", set())
-    _answer(connection, Answerer(authkey, own))
+    answerer = Answerer(authkey, own)
+    answer = answerer.answer(connection.recv_bytes(LONGEST))
     challenger = Challenger(authkey)
     own.add(challenger.challenge)
     try:
-        _judge(connection, challenger)
+        if write is None:
+            connection.send_bytes(answer)
+            answerer.conclude(connection.recv_bytes(LONGEST))
+            _judge(connection, challenger)
+            return
+        write(frame(answer) + frame(challenger.demand()))
+        answerer.conclude(connection.recv_bytes(LONGEST))
+        _conclude(connection, challenger)
     finally:
         own.discard(challenger.challenge)

@@ -7,6 +7,7 @@ Not here: the handshake (`auth`), many clients at once (`accepting`), sending an
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 
@@ -103,7 +104,12 @@ class SocketListener:
 
     def accept(self) -> Connection:
         """The next connection; waits for one. Raises what `Listener.accept` does."""
-        return _connection(self._acceptor.accept(), self._family)
+        fd = self._acceptor.accept()
+        if self._family == "AF_UNIX":
+            return Connection(fd)
+        with socket.socket(fileno=fd) as sock:
+            sock.setblocking(True)  # the default timeout of sockets is not meant
+            return _connection(sock, self._family)
 
     def close(self) -> None:
         """Stop listening; the file of a Unix socket goes. Idempotent."""
@@ -224,7 +230,7 @@ def Client(address: Address, family: str | None = None, authkey: bytes | None = 
     connection = SocketClient(address)
     if authkey is not None:
         try:
-            auth.prove_client(connection, authkey)
+            auth.prove_client(connection, authkey, functools.partial(os.write, connection.fileno()))
         except BaseException:
             connection.close()
             raise

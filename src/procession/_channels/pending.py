@@ -7,28 +7,29 @@ Not here: who waits for them, and for how long (`accepting`), what is said (`aut
 
 from __future__ import annotations
 
-import math
+import os
 import time
 
+from procession import _native
 from procession._channels import auth
 from procession._channels.wire import HEADER, Assembly, frame
-from procession._os import descriptors
 from procession.errors import AuthenticationError
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    import socket
     from typing import Any
 
 __all__ = ["PendingClient"]
 
 
 class PendingClient:
-    """A connected, blocking socket on which the handshake goes on: it `begin`s, then `proceed`s whenever something has come."""
+    """A connected socket on which the handshake goes on: it `begin`s, then `proceed`s whenever something has come.
 
-    def __init__(self, sock: socket.socket, address: Any, authkey: bytes) -> None:
-        sock.setblocking(True)
-        self.sock = sock
+    `fd` is closed by `close`, unless somebody takes it.
+    """
+
+    def __init__(self, fd: int, address: Any, authkey: bytes) -> None:
+        self.fd = fd
         self.address = address
         self.deadline = 0.0  # kept by whoever waits
         self._proof = auth.ListenerProof(authkey)
@@ -39,54 +40,51 @@ class PendingClient:
 
         Raises what `proceed` does.
         """
-        self._send(self._proof.begin())
-        if not patience:
-            self.sock.setblocking(False)
-            return False
-        end = time.monotonic() + patience
-        descriptors.limit_receiving(self.sock, patience)
-        is_proved = self._converse(end)
-        if not is_proved:
-            self.sock.setblocking(False)
-        descriptors.limit_receiving(self.sock, 0)
-        return is_proved
+        self._send(frame(self._proof.begin()))
+        return patience > 0 and self._converse(patience)
 
     def proceed(self) -> bool:
         """Take whatever has come; has the client proved itself?
 
         Raises AuthenticationError, EOFError or OSError: it has failed.
         """
-        return self._converse(math.inf)
+        return self._converse(0)
 
-    def _converse(self, end: float) -> bool:
+    def _converse(self, patience: float) -> bool:
+        end = time.monotonic() + patience
         while not self._proof.is_complete:
-            try:
-                part = self.sock.recv(HEADER.size + self._proof.room)  # exactly the verdict, or more than can come
-            except BlockingIOError:
+            # Exactly the verdict, or more than can come.
+            part = _native.recv_part(self.fd, HEADER.size + self._proof.room, patience)
+            if part is None:
                 return False
             if not part:
                 raise EOFError("the client closed the connection before it had proved that it knows the key")
-            message = self._assembly.add(part)
-            if message is not None:
-                self._hear(message)
-            if time.monotonic() > end:
-                return self._proof.is_complete
+            self._take(part)
+            patience = end - time.monotonic()
         return True
 
-    def _hear(self, message: bytes) -> None:
-        if not self._assembly.is_empty:
-            raise AuthenticationError("the client does not wait for answers: it does not speak the handshake")
-        reply = self._proof.hear(message)
-        if reply is not None:
-            self._send(reply)
+    def _take(self, part: bytes) -> None:
+        """Hear all messages that are whole now; one system call for what is said to them."""
+        replies = b""
+        message = self._assembly.add(part)
+        while message is not None:
+            if not self._assembly.is_empty and not self._proof.may_be_followed:
+                raise AuthenticationError("the client does not wait for answers: it does not speak the handshake")
+            reply = self._proof.hear(message)
+            if reply is not None:
+                replies += frame(reply)
+            message = None if self._assembly.is_empty or self._proof.is_refused else self._assembly.add(b"")
+        if replies:
+            self._send(replies)
         self._proof.check()
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, framed: bytes) -> None:
         """All at once: the handshake is shorter than any socket's buffer, so that who leaves no room does not read."""
-        framed = frame(message)
-        if self.sock.send(framed) != len(framed):
+        if os.write(self.fd, framed) != len(framed):
             raise OSError("the client does not read what the handshake says")
 
     def close(self) -> None:
         """Break off. Idempotent."""
-        self.sock.close()
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)

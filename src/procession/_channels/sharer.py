@@ -117,6 +117,8 @@ class Sharer:
         return acceptor
 
     def _serve(self, acceptor: Acceptor, stopping: threading.Event) -> None:
+        import socket  # noqa: PLC0415 - 3 to 5 ms that a program which sends no descriptors need not pay
+
         block_signals()
         while acceptor.is_open:
             acceptor.authkey = authkey()  # a program may set another one
@@ -127,7 +129,7 @@ class Sharer:
             except OSError:  # stop() has closed the listener, or too many files are open
                 stopping.wait(PAUSE)
                 continue
-            with Frames(asking, PATIENCE) as frames:
+            with Frames(socket.socket(fileno=asking), PATIENCE) as frames:
                 self._answer(frames)
 
     def _answer(self, asking: Frames) -> None:
@@ -171,7 +173,7 @@ class DupFd:
         """
         try:
             with Frames(descriptors.connect(self._address), PATIENCE_OF_RECEIVER) as asking:
-                auth.prove_client(asking, authkey())
+                auth.prove_client(asking, authkey(), asking.write)
                 asking.send_bytes(self._number.to_bytes(8, "little"))
                 if asking.recv_bytes(16):
                     raise StaleHandle("descriptor", self._number)

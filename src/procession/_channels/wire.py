@@ -53,6 +53,10 @@ class Assembly:
 
     def add(self, part: bytes) -> bytes | None:
         """Take bytes; the message, if it is whole now. OSError if it is longer than allowed."""
+        if not self._received and len(part) > HEADER.size:  # mostly one message comes as a whole
+            (length,) = HEADER.unpack_from(part)
+            if length == len(part) - HEADER.size and length <= self._longest:
+                return part[HEADER.size :]
         self._received += part
         while not self._body and len(self._received) >= self._whole:
             self._measure()
@@ -85,8 +89,12 @@ class Frames:
 
     def send_bytes(self, message: bytes) -> None:
         """Send one message; OSError if the other end is gone."""
+        self.write(frame(message))
+
+    def write(self, framed: bytes) -> None:
+        """Send messages that have their lengths before them already."""
         self._limit()
-        self.sock.sendall(frame(message))
+        self.sock.sendall(framed)
 
     def recv_bytes(self, maxlength: int) -> bytes:
         """Receive one message; EOFError at the end, OSError if it is longer than `maxlength` bytes."""

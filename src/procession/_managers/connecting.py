@@ -48,7 +48,8 @@ def Client(address: Any, family: str | None = None, authkey: bytes | None = None
 def _prove(connection: Connection, address: Any, authkey: bytes, patience: float) -> None:
     with socket.socket(fileno=os.dup(connection.fileno())) as sock:
         try:
-            auth.prove_client(Frames(sock, patience), authkey)
+            frames = Frames(sock, patience)
+            auth.prove_client(frames, authkey, frames.write)
         except TimeoutError as error:
             raise errors.TimeoutError(
                 f"who listens at {address!r} did not finish the handshake within {patience:g} s: is it a manager?"

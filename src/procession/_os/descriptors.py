@@ -6,7 +6,6 @@ Not here: framing (`_channels.wire`), which processes may have which descriptor 
 
 from __future__ import annotations
 
-import array
 import errno
 import fcntl
 import os
@@ -29,7 +28,6 @@ __all__ = [
     "connect",
     "duplicate",
     "is_abstract",
-    "limit_receiving",
     "listen_without_file",
     "lock_directory",
     "peer_user",
@@ -154,21 +152,17 @@ def bind_privately(sock: socket.socket, address: str | bytes) -> None:
     sock.bind(address)
 
 
-def peer_user(sock: socket.socket) -> int:
+def peer_user(fd: int) -> int:
     """Whose process connected, or listens, at the other end of a Unix socket: the user's number."""
     import socket  # noqa: PLC0415 - as above
 
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # three ints: process, user, group
+    sock = socket.socket(fileno=fd)
+    try:
+        sock.setblocking(True)  # the default timeout of sockets is not meant
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # three ints: process, user, group
+    finally:
+        sock.detach()
     return int.from_bytes(credentials[4:8], sys.byteorder)
-
-
-def limit_receiving(sock: socket.socket, seconds: float) -> None:
-    """From now on a recv() on this blocking socket waits at most so long, then raises BlockingIOError; 0: no limit."""
-    import socket  # noqa: PLC0415 - as above
-
-    whole = int(seconds)
-    limit = array.array("l", [whole, int((seconds - whole) * 1e6)])  # struct timeval
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 def connect(address: str) -> socket.socket:

@@ -139,6 +139,36 @@ def test_what_follows_the_handshake_is_the_connections(listener: Listener) -> No
         assert connection.recv_bytes() == b"first message"
 
 
+def framed(*messages: bytes) -> bytes:
+    return b"".join(struct.pack("!i", len(each)) + each for each in messages)
+
+
+def test_a_client_may_send_its_challenge_with_its_proof_in_any_pieces(listener: Listener) -> None:
+    def eager() -> None:
+        with raw(listener) as sock, Frames(sock, 30) as frames:
+            proof = auth.create_response(KEY, frames.recv_bytes(256).removeprefix(auth.CHALLENGE))
+            for part in framed(proof, auth.CHALLENGE + b"r" * 20):
+                sock.sendall(bytes([part]))
+            assert frames.recv_bytes(256) == auth.WELCOME
+            assert frames.recv_bytes(256) == auth.create_response(KEY, b"r" * 20)
+            sock.sendall(framed(auth.WELCOME, b"first message"))
+
+    with child(eager), listener.accept() as connection:
+        assert connection.recv_bytes() == b"first message"
+
+
+def test_a_client_that_does_not_wait_for_the_answer_to_its_challenge_is_refused(listener: Listener) -> None:
+    def hasty() -> None:
+        with raw(listener) as sock, Frames(sock, 30) as frames:
+            proof = auth.create_response(KEY, frames.recv_bytes(256).removeprefix(auth.CHALLENGE))
+            sock.sendall(framed(proof, auth.CHALLENGE + b"r" * 20, auth.WELCOME))
+            with pytest.raises((EOFError, OSError)):
+                frames.recv_bytes(256)
+
+    with child(hasty), pytest.raises(AuthenticationError, match="does not wait"):
+        listener.accept()
+
+
 def test_a_client_overtaken_by_another_is_handed_out_by_the_next_call(listener: Listener) -> None:
     with raw(listener) as sock, Frames(sock, 30) as slow:
         with good_client(listener), listener.accept() as connection:

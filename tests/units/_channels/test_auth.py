@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import socket
 import threading
 from itertools import product
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from procession._channels import auth
+from procession._channels.listener import Client, Listener
 from procession._channels.pipe import Connection, Pipe
+from procession._channels.wire import Frames
 from procession.errors import AuthenticationError, InternalError
 from tests.units._channels.forked import child
 
@@ -171,6 +174,51 @@ def test_a_server_without_the_key_cannot_let_one_connection_answer_the_other() -
     assert len(outcome) == 2
     assert any("as its own" in str(error) for error in outcome)
     assert None not in outcome
+
+
+def test_a_client_demands_the_proof_together_with_its_own() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, Frames(theirs, 20) as frames:
+        thread = threading.Thread(target=auth.prove_client, args=(frames, KEY, frames.write))
+        thread.start()
+        listener = Frames(ours, 20)
+        challenger, answerer = auth.Challenger(KEY), auth.Answerer(KEY)
+        listener.send_bytes(challenger.demand())
+        proof, challenge = listener.recv_bytes(256), listener.recv_bytes(256)
+        listener.send_bytes(challenger.judge(proof))
+        listener.send_bytes(answerer.answer(challenge))
+        answerer.conclude(listener.recv_bytes(256))
+        thread.join(30)
+    assert (challenger.state, answerer.state) == ("satisfied", "accepted")
+
+
+@pytest.mark.parametrize("family", ["AF_UNIX", "AF_INET"])
+def test_a_client_that_is_refused_hears_why_although_it_has_sent_more(family: str) -> None:
+    """The listener closes the connection with the client's demand unread."""
+    with Listener(family=family, authkey=KEY) as listener:
+
+        def accept() -> None:
+            with pytest.raises(AuthenticationError, match="another key"):
+                listener.accept()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        with pytest.raises(AuthenticationError, match="digest sent was rejected"):
+            Client(listener.address, authkey=b"another")
+        thread.join(30)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            with Frames(server.accept()[0], 20) as frames:
+                frames.send_bytes(auth.Challenger(KEY).demand())
+                frames.recv_bytes(256)
+                frames.send_bytes(auth.FAILURE)
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        with pytest.raises(AuthenticationError, match="digest sent was rejected"):
+            Client(server.getsockname(), authkey=b"another")
+        thread.join(30)
 
 
 def test_a_listener_and_a_client_in_one_process_know_each_other() -> None:

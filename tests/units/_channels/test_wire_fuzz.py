@@ -77,7 +77,7 @@ def test_a_reader_of_short_messages_never_keeps_more_than_one(stream: bytes, siz
 def test_nobody_gets_in_by_chance_and_nothing_waits(stream: bytes, sizes: list[int]) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        client = PendingClient(ours, None, KEY)
+        client = PendingClient(ours.detach(), None, KEY)
         client.begin(0)
         outcome: Any = None
         at = 0
