@@ -17,9 +17,12 @@ from collections import deque
 
 from procession._managers import sync_locks, sync_types
 from procession._managers.registry import public_methods
+from procession._managers.sync_barrier import Barrier
+from procession._managers.sync_semaphores import BoundedSemaphore, Semaphore
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
+    from collections.abc import Container
     from typing import Any
 
     from procession._managers.registry import Entry
@@ -34,10 +37,10 @@ STEADY = frozenset(
         dict, list, set, frozenset, array.array, queue.Queue, threading.Event, threading.Barrier, threading.Semaphore,
         threading.BoundedSemaphore, type(threading.Lock()), type(iter({})), type(iter([])), type(iter(())), type(iter(set())),
         sync_locks.Lock, sync_locks.RLock, sync_locks.Condition,
-        sync_types.Value, sync_types.Queue, sync_types.Semaphore, sync_types.BoundedSemaphore,
+        sync_types.Value, sync_types.Queue, Semaphore, BoundedSemaphore, Barrier,
     }
 )  # fmt: skip
-LOCKS = (sync_locks.Lock, sync_locks.Condition)  # what has an owner
+ORPHANED = (sync_locks.Lock, sync_locks.Condition, Semaphore, Barrier)  # what has to know that a client is gone
 
 
 class Referent:
@@ -180,17 +183,25 @@ class ObjectTable:
         """The process is gone, and its proxies; who wants its locks is told."""
         with self.mutex:
             held = self._holders.pop(holder, {})
-        self.orphan_locks(holder, name, pid)
+        self.orphan_locks(holder, name, pid, held)
         self.release(held)
 
-    def orphan_locks(self, holder: str, name: str, pid: int) -> None:
-        """Who wants a lock of this process is told that it is gone, unless it lives."""
+    def orphan_locks(self, holder: str, name: str, pid: int, held: Container[str] | None = None) -> None:
+        """Who wants a lock, or a permit, of this process, or waits for it at a barrier, is told that it is gone, unless it lives.
+
+        `held`: the objects to which it still referred. It lets go of them when it exits, so that it was killed. None: of all.
+        """
         with self.mutex:
             if holder in self._holders:
                 return
-            locks = [one.obj for one in self.referents.values() if isinstance(one.obj, LOCKS)]
-        for lock in locks:
-            lock.orphan(holder, name, pid)
+            found = [(ident, one.obj) for ident, one in self.referents.items() if isinstance(one.obj, ORPHANED)]
+        for ident, obj in found:
+            if isinstance(obj, Barrier):
+                obj.orphan(holder)
+            elif isinstance(obj, Semaphore):
+                obj.orphan(holder, name, pid, was_killed=held is None or ident in held)
+            else:
+                obj.orphan(holder, name, pid)
 
     def release(self, held: dict[str, int]) -> None:
         """Let go of these references, as far as the objects are still there."""

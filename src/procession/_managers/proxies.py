@@ -87,7 +87,7 @@ class AcquirerProxy(BaseProxy):
         return locked
 
     def recover(self) -> bool:
-        """If a lock's owner has died: free it. Was that so?"""
+        """Free a lock whose owner has died; give a semaphore what killed processes held. Was there any?"""
         recovered: bool = self._callmethod("recover")
         return recovered
 

@@ -5,7 +5,7 @@
 
 Promises: a thread of a client owns what it has acquired, whichever thread of the server works for it. Who wants an orphaned lock is told
 by `OwnerDied`, at once, also while it waits.
-Not here: semaphores, which nobody owns (`sync_types.py`); which client a thread works for (`server.py`).
+Not here: semaphores (`sync_semaphores.py`); which client a thread works for (`server.py`).
 """
 
 from __future__ import annotations

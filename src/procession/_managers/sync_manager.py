@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 
-from procession._managers import proxies, sync_locks, sync_types
+from procession._managers import proxies, sync_barrier, sync_locks, sync_semaphores, sync_types
 from procession._managers.base_manager import INITIAL, SHUTDOWN, STARTED, BaseManager, State
 from procession._managers.proxy import referent_of
 from procession._pools.pool import Pool
@@ -89,10 +89,10 @@ _TYPES: tuple[tuple[str, Any, Any], ...] = (
     ("Event", threading.Event, proxies.EventProxy),
     ("Lock", sync_locks.Lock, proxies.AcquirerProxy),
     ("RLock", sync_locks.RLock, proxies.AcquirerProxy),
-    ("Semaphore", sync_types.Semaphore, proxies.AcquirerProxy),
-    ("BoundedSemaphore", sync_types.BoundedSemaphore, proxies.AcquirerProxy),
+    ("Semaphore", sync_semaphores.Semaphore, proxies.AcquirerProxy),
+    ("BoundedSemaphore", sync_semaphores.BoundedSemaphore, proxies.AcquirerProxy),
     ("Condition", make_condition, proxies.ConditionProxy),
-    ("Barrier", threading.Barrier, proxies.BarrierProxy),
+    ("Barrier", sync_barrier.Barrier, proxies.BarrierProxy),
     ("Pool", Pool, proxies.PoolProxy),
     ("list", list, proxies.ListProxy),
     ("dict", dict, proxies.DictProxy),

@@ -2,7 +2,7 @@
 
 Promises: queues can be shut down, and whatever can be taken tells whether it is `locked()`, also on the Pythons whose own classes do not
 have that yet.
-Not here: locks (`sync_locks.py`); semaphores and queues of processes (`_primitives`, `_channels`), which need no manager.
+Not here: locks, semaphores, barriers (`sync_*.py`); semaphores and queues of processes (`_primitives`, `_channels`), which need no manager.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 import time
 
 from procession._managers.sync_locks import Condition, Lock
+from procession._managers.sync_semaphores import Semaphore
 from procession._processes.thread_process import Namespace as _Namespace
 from procession._processes.thread_process import ThreadValue
 from procession._runtime import state
@@ -28,10 +29,8 @@ else:
     _Queue = queue.Queue
 
 __all__ = [
-    "BoundedSemaphore",
     "Namespace",
     "Queue",
-    "Semaphore",
     "Value",
     "make_array",
     "take_back",
@@ -49,22 +48,6 @@ class Value(ThreadValue):
 def make_array(typecode: str, sequence: Iterable[Any], lock: object = True) -> array.array[Any]:
     """An array; `lock` is of no use here."""
     return array.array(typecode, sequence)
-
-
-class Semaphore(threading.Semaphore):
-    """A semaphore of threads."""
-
-    def locked(self) -> bool:
-        """Would `acquire` have to wait?"""
-        return not self._value
-
-
-class BoundedSemaphore(threading.BoundedSemaphore):
-    """A bounded semaphore of threads."""
-
-    def locked(self) -> bool:
-        """Would `acquire` have to wait?"""
-        return not self._value
 
 
 class Queue(_Queue):
@@ -158,10 +141,8 @@ def take_back(obj: Any, method: str, result: Any) -> None:
     if method == "get" and isinstance(obj, Queue):
         obj.put_back(result)
     elif method == "acquire" and result:
-        if isinstance(obj, Lock | Condition):
+        if isinstance(obj, Lock | Condition | Semaphore):
             obj.take_back()
-        elif isinstance(obj, Semaphore | BoundedSemaphore):
-            obj.release()
     elif method == "wait" and isinstance(obj, Condition):
         if result and obj._is_owned():  # type: ignore[attr-defined]  # typeshed has it not
             obj.notify()  # another one takes its place

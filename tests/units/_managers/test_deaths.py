@@ -188,6 +188,134 @@ def test_who_wants_the_lock_of_a_dead_client_is_told_who_died(manager: Any, kind
     lock.release()
 
 
+def acquire_and_be_killed(semaphore: Any, times: int) -> None:
+    for _ in range(times):
+        semaphore.acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kind", ["Semaphore", "BoundedSemaphore"])
+def test_who_wants_the_permits_of_a_killed_client_is_told_who_died(manager: Any, kind: str) -> None:
+    semaphore = getattr(manager, kind)(3)
+    child = mp.Process(target=acquire_and_be_killed, args=(semaphore, 2), name="holder")
+    child.start()
+    child.join()
+    assert semaphore.acquire()  # there is one
+    wait_until(lambda: not is_healthy(semaphore))
+    with pytest.raises(OwnerDied, match=rf"a manager's {kind} was held by holder \(pid {child.pid}\)"):
+        semaphore.acquire()
+    assert semaphore.recover()
+    assert not semaphore.recover()
+    assert [semaphore.acquire(False) for _ in range(3)] == [True, True, False]
+    for _ in range(3):
+        semaphore.release()
+    if kind == "BoundedSemaphore":
+        with pytest.raises(ValueError, match="released too many times"):
+            semaphore.release()
+
+
+def test_a_release_gives_back_the_permit_of_a_killed_client(manager: Any) -> None:
+    semaphore = manager.Semaphore(1)
+    child = mp.Process(target=acquire_and_be_killed, args=(semaphore, 1))
+    child.start()
+    child.join()
+    wait_until(lambda: not is_healthy(semaphore))
+    semaphore.release()
+    assert semaphore.acquire()
+    assert not semaphore.acquire(False)
+
+
+def test_who_waits_for_a_permit_of_a_client_that_dies_is_told_at_once(manager: Any) -> None:
+    semaphore, account, mine = manager.Semaphore(1), manager.Account(), mp.Event()
+    child = mp.Process(target=lambda: (semaphore.acquire(), mine.set(), signal.pause()))
+    child.start()
+    assert mine.wait(SECONDS)
+    told: list[BaseException] = []
+
+    def want() -> None:
+        try:
+            semaphore.acquire()
+        except OwnerDied as error:
+            told.append(error)
+
+    thread = threading.Thread(target=want)
+    thread.start()
+    wait_until(lambda: account.calls() == 2)
+    child.kill()
+    child.join()
+    thread.join(SECONDS)
+    assert told
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_a_client_that_exits_takes_its_permits_along(manager: Any, method: str) -> None:
+    semaphore = manager.Semaphore(1)
+    before = manager._debug_info()
+    child = mp.get_context(method).Process(target=acquire_and_exit, args=(semaphore,))
+    child.start()
+    child.join()
+    wait_until(lambda: manager._debug_info() != before)
+    assert not semaphore.acquire(True, 0.2)
+    semaphore.release()
+    assert semaphore.acquire(False)
+
+
+def test_a_semaphore_that_began_at_zero_is_nobodys(manager: Any) -> None:
+    semaphore = manager.Semaphore(0)
+    semaphore.release()
+    child = mp.Process(target=acquire_and_be_killed, args=(semaphore, 1))
+    child.start()
+    child.join()
+    assert not semaphore.acquire(True, 0.2)
+    semaphore.release()
+    assert semaphore.acquire(False)
+
+
+@pytest.mark.parametrize("calls", [0, 100])
+def test_a_barrier_breaks_when_a_client_dies_that_has_arrived(manager: Any, calls: int) -> None:
+    barrier = manager.Barrier(3)
+
+    def arrive() -> None:
+        for _ in range(calls):
+            barrier.n_waiting  # noqa: B018 - a call
+        barrier.wait()
+
+    child = mp.Process(target=arrive)
+    child.start()
+    broken: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            barrier.wait()
+        except threading.BrokenBarrierError as error:
+            broken.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    wait_until(lambda: barrier.n_waiting == 2)
+    child.kill()
+    child.join()
+    thread.join(SECONDS)
+    assert broken
+    assert barrier.broken
+    barrier.reset()
+    assert (barrier.broken, barrier.n_waiting) == (False, 0)
+
+
+def test_a_barrier_serves_round_after_round_whoever_has_left_it(manager: Any) -> None:
+    barrier = manager.Barrier(2)
+
+    def arrive() -> None:
+        barrier.wait()
+
+    for _ in range(5):
+        child = mp.Process(target=arrive)
+        child.start()
+        assert barrier.wait(SECONDS) in (0, 1)
+        child.join()
+        assert not barrier.broken
+
+
 def is_healthy(lock: Any) -> bool:
     try:
         return not lock.acquire(False)
