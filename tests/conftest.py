@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["tests.guards.order", "tests.guards.deadline", "tests.guards.leaks", "tests.guards.pace"]
+
+# About protocols, sources and the native core, which are the same for every Python.
+ONCE = ("architecture", "benchmarks", "model", "faults/test_matrix.py", "units/_native/test_storm.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if any(item.path.is_relative_to(here / place) for place in ONCE):
+            item.add_marker("once")
 
 
 @pytest.fixture(scope="session")
