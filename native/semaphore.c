@@ -7,6 +7,7 @@
 #include "waiters.h"
 
 #define HINTS 4
+#define COLD __attribute__((noinline)) /* off the fast path, whose two locked instructions are most of its time */
 
 _Static_assert(sizeof(((pn_semaphore_sleep *)0)->holders) == PN_WATCHED_MAX * sizeof(pn_owner), "as many as can be watched");
 
@@ -56,7 +57,7 @@ static void tell_all(pn_semaphore *s) {
     pn_futex_wake(&s->event, INT_MAX);
 }
 
-static void repair(pn_semaphore *s) {
+static COLD void repair(pn_semaphore *s) {
     uint32_t held = 0;
     pn_walk walk = walk_rows(s);
     PN_FAULT("semaphore.repair.before_value");
@@ -66,7 +67,7 @@ static void repair(pn_semaphore *s) {
     tell_all(s); /* the dead one may have taken a sleeper off and woken nobody */
 }
 
-static void enter(pn_semaphore *s, pn_owner me) {
+static inline __attribute__((always_inline)) void enter(pn_semaphore *s, pn_owner me) {
     if (PN_UNLIKELY(pn_section_enter(&s->section, me) != PN_OK)) repair(s);
 }
 
@@ -104,7 +105,7 @@ static pn_permit *remember(pn_semaphore *s, pn_permit *row) {
     return row;
 }
 
-static pn_permit *find_row_slow(pn_semaphore *s, pn_owner mine, bool claim) {
+static COLD pn_permit *find_row_slow(pn_semaphore *s, pn_owner mine, bool claim) {
     bool found = false;
     pn_permit *row = seek_row(s, mine, &found);
     if (found) return remember(s, row);
@@ -127,7 +128,7 @@ static inline pn_permit *find_row(pn_semaphore *s, pn_owner me, bool claim) {
 
 /* I become a holder, and somebody sleeps who believes that he knows all: he shall look again. Before I hold: if I am killed right
  * after it, he finds my section, and me in it or gone. */
-static void poke(pn_semaphore *s) {
+static COLD void poke(pn_semaphore *s) {
     uint32_t sleepers = get(&s->sleepers) & ~PN_SEMAPHORE_WATCHED;
     PN_FAULT("semaphore.poke.before_event");
     put(&s->sleepers, sleepers > 0 ? sleepers - 1 : 0);
@@ -210,7 +211,7 @@ static pn_code look(pn_semaphore *s, pn_owner me, stay stay, sleep_plan *plan) {
     return code;
 }
 
-static __attribute__((noinline)) pn_code acquire_slow(pn_semaphore *s, pn_owner me, pn_deadline deadline) {
+static COLD pn_code acquire_slow(pn_semaphore *s, pn_owner me, pn_deadline deadline) {
     sleep_plan plan = {.settled = false};
     if (deadline > PN_NOW) pn_spin_while(&s->spin, &s->value, 0);
     int64_t now = pn_clock(), up_at = now + PN_BACKSTOP;
@@ -238,7 +239,7 @@ pn_code pn_semaphore_acquire(pn_semaphore *s, pn_owner me, pn_deadline deadline)
 }
 
 /* Whose permit is it that I give back without having one? */
-static pn_permit *choose_holder(pn_semaphore *s) {
+static COLD pn_permit *choose_holder(pn_semaphore *s) {
     pn_permit *most = NULL;
     pn_walk walk = walk_rows(s);
     for (pn_permit *row; (row = pn_walk_next(&walk)) != NULL;) {
