@@ -18,7 +18,7 @@ from procession import _native
 from procession._channels import pickling
 from procession._processes import main_module, preparation
 from procession._processes.process import AuthenticationString
-from procession._processes.unpacking import CODEC, LENGTH, PICKLE, SIMPLE, find_global
+from procession._processes.unpacking import CODEC, LENGTH, PICKLE, SCANNED, SIMPLE, find_global
 from procession._runtime import state
 from procession.errors import StartError
 
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from procession._processes.process import BaseProcess
     from procession._processes.reaper import Child
 
-__all__ = ["pack", "pack_preparation"]
+__all__ = ["own_modules", "pack", "pack_preparation"]
 
+OWN = f"{__name__.partition('.')[0]}._"
+MOST_MODULES = 50  # so that their names fit a packet
 PICKLED = [PICKLE, pickling.__name__.encode(), b"\0"]
 
 
@@ -49,6 +51,15 @@ def pack(process: BaseProcess, popen: Child, extra: dict[str, Any]) -> list[byte
     finally:
         state.spawning.popen = before
     return [*_with_length(first), *second]
+
+
+def own_modules(packed: list[bytes | memoryview]) -> list[bytes]:
+    """The modules of this package, of those loaded here, that the process object needs: their names stand in its pickle."""
+    pickled = bytes(packed[-1])
+    if packed[-2] == SIMPLE or len(pickled) > SCANNED:
+        return []
+    names = [name.encode() for name in list(sys.modules) if name.startswith(OWN)]
+    return [name for name in names if name in pickled][:MOST_MODULES]
 
 
 def pack_preparation(known: dict[str, Any]) -> list[bytes | memoryview]:

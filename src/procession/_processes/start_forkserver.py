@@ -62,12 +62,12 @@ class ForkServer:
             self._bury()
             self._launch()
 
-    def ask(self, descriptors: list[int]) -> None:
-        """Have a child forked. ConnectionError if the server has died."""
+    def ask(self, descriptors: list[int], needed: list[bytes]) -> None:
+        """Have a child forked that needs these modules of the package. ConnectionError if the server has died."""
         with self._lock:
             if self._control < 0:
                 raise ConnectionResetError("the fork server was stopped")
-            packets.send(self._control, str(len(descriptors)).encode(), descriptors)
+            packets.send(self._control, b" ".join([b"%d" % len(descriptors), *needed]), descriptors)
 
     def stop(self) -> None:
         """End the server. Its children go on; the next start starts another server."""
@@ -173,11 +173,10 @@ class Popen(Child):
         lifeline = self.duplicate_for_child(self._lifeline) if process_obj.daemon else None
         in_doubt = main_module.may_be_unguarded()
         extra = {"lifeline": lifeline, "listened_to": in_doubt}
-        contents = creation.file_of(*start_data.pack(process_obj, self, extra))
-        life = -1
+        (contents, needed), life = _packed(start_data.pack(process_obj, self, extra)), -1
         try:
             life = pidfd.open_self()
-            self._ask([contents, life, *self._passed])
+            self._ask([contents, life, *self._passed], needed)
         finally:
             closing.close_all([contents, life])
         if in_doubt:
@@ -190,14 +189,14 @@ class Popen(Child):
         self._passed.append(fd)
         return len(self._passed) - 1
 
-    def _ask(self, descriptors: list[int]) -> None:
+    def _ask(self, descriptors: list[int], needed: list[bytes]) -> None:
         """Ask until a server answers, and take in the child's first word."""
         server = the_server()
         for _ in range(ATTEMPTS):
             server.ensure_running()
             ours, theirs = packets.pair()
             try:
-                server.ask([theirs, *descriptors])
+                server.ask([theirs, *descriptors], needed)
             except ConnectionError:
                 closing.close_all([ours])
                 continue
@@ -242,6 +241,11 @@ class Popen(Child):
             wait_for_any((self._report,), left)
             self._listen()
         self._end(UNKNOWN if self._said.exit_code is None else self._said.exit_code)
+
+
+def _packed(parts: list[bytes | memoryview]) -> tuple[int, list[bytes]]:
+    """A file of what a child is given, and the modules it needs. (The parts must not be kept by the traceback of a start that fails.)"""
+    return creation.file_of(*parts), start_data.own_modules(parts)
 
 
 def run_server(control: int, client: int, contents: int, install: Callable[[], None]) -> int:

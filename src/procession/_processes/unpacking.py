@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from procession._processes.process import BaseProcess
 
-__all__ = ["CODEC", "LENGTH", "PICKLE", "SIMPLE", "find_global", "unpack_preparation", "unpack_process"]
+__all__ = ["CODEC", "LENGTH", "PICKLE", "SCANNED", "SIMPLE", "find_global", "unpack_preparation", "unpack_process"]
 
 LENGTH = 8
 CODEC, PICKLE, SIMPLE = b"C", b"P", b"S"

@@ -224,3 +224,25 @@ def test_descriptors_among_the_arguments_reach_the_child(ctx: Any) -> None:
         child.join()
         for _theirs, ours in pairs:
             ours.close()
+
+
+OWN_MODULES = """
+import sys
+import procession as mp
+def use(value): pass
+def show(): print("procession._primitives.values" in sys.modules, "ctypes" in sys.modules, flush=True)
+def start(*args, target):
+    process = mp.Process(target=target, args=args)
+    process.start()
+    process.join()
+if __name__ == "__main__":
+    mp.set_start_method("forkserver")
+    start(target=show)
+    start(mp.Value("i"), target=use)
+    start(target=show)
+"""
+
+
+def test_modules_of_the_package_that_a_child_needs_are_imported_by_the_server_once(run: Run) -> None:
+    done = run("program.py", files={"program.py": OWN_MODULES})
+    assert (done.stdout.splitlines(), done.stderr) == (["False False", "True True"], "")
