@@ -48,7 +48,6 @@ class Feed:
         self._chunksize = chunksize
         self._buffersize = buffersize
         self._submitted = 0
-        self._handed_out = 0
         self._lock = threading.RLock()  # the reader and the helper thread may both feed
         self._taking = False
         self.ended = False
@@ -58,17 +57,10 @@ class Feed:
         if self.ended:
             return 0
         if self._buffersize is not None:
-            room = self._buffersize - (self._submitted - self._handed_out // self._chunksize)
+            room = self._buffersize - self._results.unread(self._submitted)
             return room if room * REFILL >= self._buffersize else 0
         room = AHEAD - self._results.unanswered(self._submitted)
         return AT_ONCE if room >= AT_ONCE else 0
-
-    def handed_out(self) -> None:
-        """The reader took one item: submit what the buffer has room for."""
-        with self._lock:
-            self._handed_out += 1
-            if not self.ended:
-                self._feed_locked()
 
     def feed_from_callback(self) -> None:
         """The reader waits in a callback, so in the thread that would have fed otherwise."""

@@ -220,7 +220,7 @@ class Pool:
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         ref = self._crew.prepare(func)
-        results = make(self._dispatcher, func, self)
+        results = make(self._dispatcher, func, self, chunksize)
         feed = Feed(
             self._dispatcher,
             results,
@@ -233,7 +233,7 @@ class Pool:
             results.set_feed(None, feed.feed_from_callback)
             self._dispatcher.attend_feed(feed)
         else:
-            results.set_feed(feed.handed_out)
+            results.set_feed(feed.feed)
             feed.feed()
             self._dispatcher.attend_lightly()
         return results

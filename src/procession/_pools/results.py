@@ -17,7 +17,7 @@ from procession._pools.jobs import TaskState
 from procession.errors import TimeoutError as ProcessTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from procession._pools.dispatch import Dispatcher
 
@@ -159,23 +159,26 @@ class MapResult(AsyncResult[list[T]]):
 class IMapIterator(Generic[T]):
     """The results of `imap`, in the order of the items; `next(timeout=None)` raises `TimeoutError` when time runs out."""
 
-    def __init__(self, dispatcher: Dispatcher, function: Callable[..., Any], pool: object = None) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, function: Callable[..., Any], pool: object = None, chunksize: int = 1
+    ) -> None:
         self.function = function
         self._dispatcher = dispatcher
         self._pool = pool
+        self._is_chunked = chunksize > 1
         self._lock = threading.RLock()
-        self._items: collections.deque[tuple[bool, Any]] = collections.deque()
-        self._early: dict[int, tuple[bool, Any]] = {}
+        self._chunks: collections.deque[Iterator[Any]] = collections.deque()  # the first is being handed out
+        self._early: dict[int, Iterator[Any]] = {}
         self._index = 0  # the next chunk to hand out
         self._length: int | None = None  # chunks; None while the input is not at its end
         self._settled: int = 0  # chunks
-        self._feed: Callable[[], None] | None = None
+        self._feed: Callable[[], object] | None = None
         self._pull: Callable[[], None] | None = None
 
     @property
     def done(self) -> bool:
         """Is there an answer that has not been handed out, or none left to come?"""
-        return bool(self._items) or self._ended()
+        return bool(self._chunks) or self._ended()
 
     def _ended(self) -> bool:
         return self._length is not None and self._settled >= self._length
@@ -184,7 +187,7 @@ class IMapIterator(Generic[T]):
     def settle(self, index: int, success: bool, value: Any) -> None:
         """One chunk was answered."""
         with self._lock:
-            self._accept(index, success, value)
+            self._accept(index, iter(value) if success else _Failure(value))
             self._settled += 1
             if self._ended():
                 self._pool = None
@@ -192,24 +195,16 @@ class IMapIterator(Generic[T]):
     def conclude(self) -> None:
         """A block of tasks is answered: there is nothing to do."""
 
-    def _accept(self, index: int, success: bool, value: Any) -> None:
+    def _accept(self, index: int, chunk: Iterator[Any]) -> None:
         early = self._early
         if index != self._index:
-            early[index] = (success, value)
+            early[index] = chunk
             return
-        self._hand_out(success, value)
+        self._chunks.append(chunk)
         self._index += 1
         while early and self._index in early:
-            self._hand_out(*early.pop(self._index))
+            self._chunks.append(early.pop(self._index))
             self._index += 1
-
-    def _hand_out(self, success: bool, value: Any) -> None:
-        if not success:
-            self._items.append((False, value))
-        elif len(value) == 1:
-            self._items.append((True, value[0]))
-        else:
-            self._items.extend([(True, item) for item in value])
 
     def set_length(self, chunks: int) -> None:
         """The input ended after so many chunks."""
@@ -222,43 +217,89 @@ class IMapIterator(Generic[T]):
         """Of so many submitted chunks, how many have no answer yet."""
         return submitted - self._settled
 
-    def set_feed(self, feed: Callable[[], None] | None, pull: Callable[[], None] | None = None) -> None:
-        """What to call when an item was handed out, so that more of the input is submitted (`buffersize`), and before waiting."""
+    def unread(self, submitted: int) -> int:
+        """Of so many submitted chunks, how many have not been handed out to the end. Counted anew: an interrupt cannot falsify it."""
+        with self._lock:
+            return submitted - self._settled + len(self._early) + len(self._chunks)
+
+    def set_feed(self, feed: Callable[[], object] | None, pull: Callable[[], None] | None = None) -> None:
+        """What to call when a chunk was handed out, so that more of the input is submitted (`buffersize`), and before waiting."""
         self._feed = feed
         self._pull = pull
 
     # ── read by the user ─────────────────────────────────────────────────────────────────────────────────────────────
-    def __iter__(self) -> IMapIterator[T]:
-        return self
+    def __iter__(self) -> Iterator[T]:
+        return self._read() if self._is_chunked else self
+
+    def _read(self) -> Iterator[T]:
+        """As `next`, again and again, without a call for each item; both hand out of the same chunks."""
+        while True:
+            chunk = self._first_chunk(None)
+            if chunk is None:
+                return
+            yield from chunk
+            self._drop(chunk)
 
     def next(self, timeout: float | None = None) -> T:
         """The next result; raises what its call raised, StopIteration at the end, `TimeoutError` after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        items = self._items
-        while not items:
-            if self._ended() and not items:  # in this order: what ends it may be the last item
+        while True:
+            chunk = self._first_chunk(deadline)
+            if chunk is None:
                 raise StopIteration
+            for value in chunk:
+                if not chunk.__length_hint__():  # type: ignore[attr-defined]
+                    self._drop(chunk)
+                result: T = value
+                return result
+            self._drop(chunk)
+
+    __next__ = next
+
+    def _first_chunk(self, deadline: float | None) -> Iterator[T] | None:
+        """What is being handed out, waiting for it; None at the end. It stays there until it is empty: no interrupt loses it."""
+        chunks = self._chunks
+        while True:
+            try:
+                return chunks[0]
+            except IndexError:
+                if self._ended() and not chunks:  # in this order: what ends it may be the last item
+                    return None
             if self._pull is not None:
                 self._pull()
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._dispatcher.wait(self, left):
-                raise ProcessTimeoutError(f"no result after {timeout} s")
-        try:
-            success, value = items.popleft()
-        except IndexError:  # another thread was faster
-            return self.next(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                raise ProcessTimeoutError("no result in the given time")
+
+    def _drop(self, chunk: Iterator[Any]) -> None:
+        """All of this chunk was handed out."""
+        with self._lock:
+            if self._chunks and self._chunks[0] is chunk:  # else another thread was faster
+                self._chunks.popleft()
         if self._feed is not None:
             self._feed()
-        if success:
-            result: T = value
-            return result
-        raise value
-
-    __next__ = next
 
 
 class IMapUnorderedIterator(IMapIterator[T]):
     """The results of `imap_unordered`, as they come."""
 
-    def _accept(self, index: int, success: bool, value: Any) -> None:
-        self._hand_out(success, value)
+    def _accept(self, index: int, chunk: Iterator[Any]) -> None:
+        self._chunks.append(chunk)
+
+
+class _Failure:
+    """A chunk that failed: raises, once."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._errors = [error]
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._errors:
+            raise self._errors.pop()
+        raise StopIteration
+
+    def __length_hint__(self) -> int:
+        return len(self._errors)

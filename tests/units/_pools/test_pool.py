@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import signal
@@ -21,6 +22,10 @@ METHODS = ["fork", "spawn", "forkserver"]
 
 def square(x: int) -> int:
     return x * x
+
+
+def reciprocal(x: int) -> float:
+    return 1 / x
 
 
 def add(x: int, y: int = 0, *, z: int = 0) -> int:
@@ -214,6 +219,39 @@ def test_imap_with_a_buffer_takes_no_more_than_it_may(forked: Pool) -> None:
     results = forked.imap(square, endless(), buffersize=4)
     assert [next(results) for _ in range(3)] == [0, 1, 4]
     assert len(taken) <= 7
+
+
+@pytest.mark.parametrize("call", ["imap", "imap_unordered"])
+def test_loops_and_next_share_the_items_of_a_chunked_imap(forked: Pool, call: str) -> None:
+    results = getattr(forked, call)(square, range(20), chunksize=5)
+    begun = list(itertools.islice(results, 3))
+    rest = [next(results), results.next(timeout=30), *results]
+    assert sorted(begun + rest) == [x * x for x in range(20)]
+    assert list(results) == []
+    with pytest.raises(StopIteration):
+        next(results)
+
+
+def test_a_chunk_that_fails_is_one_error_and_the_others_come(forked: Pool) -> None:
+    results = forked.imap(reciprocal, [1, 1, 1, 0, 1, 1], chunksize=2)
+    assert list(itertools.islice(results, 2)) == [1, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(iter(results))
+    assert list(results) == [1, 1]
+
+
+def test_a_buffer_of_chunks_is_refilled_by_loops(forked: Pool) -> None:
+    taken = 0
+
+    def counted() -> Iterator[int]:
+        nonlocal taken
+        for number in range(400):
+            taken += 1
+            yield number
+
+    for number, result in enumerate(forked.imap(square, counted(), chunksize=10, buffersize=3)):
+        assert result == number * number
+        assert taken <= number + 4 * 10  # what is being handed out counts as a whole
 
 
 def test_imap_hands_on_the_error_of_its_input(forked: Pool) -> None:
