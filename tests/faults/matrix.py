@@ -124,6 +124,7 @@ def run_case(context: Any, name: str, case: tuple[str, str, int]) -> None:
 def run_cases(method: str, name: str, cases: list[tuple[str, str, int]]) -> list[str]:
     """What went wrong in which of (point, action, passage)."""
     context, failures = mp.get_context(method), []
+    gc.freeze()  # what the tests' process had is not looked through after each case
     warm = Scenario.all[name].make(context)
     assert run_victim(context, name, warm, act) == 0
     Scenario.all[name].check(0, *warm)

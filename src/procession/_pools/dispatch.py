@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew", "Dispatcher", "Feeding"]
 
+UNREAD = 5  # slices after which answers that nobody waits for are read: of an iterator that was given up, say
 SLICE = 0.1  # seconds: the longest time between two looks at the workers' lives
 Answers = list[tuple[int, int, Any]]  # as they came: (sequence, Answer, payload)
 
@@ -96,6 +97,7 @@ class Dispatcher:
         self._attended: int = 0  # jobs that need somebody to read answers though nobody waits
         self._attending = threading.RLock()
         self._stir = threading.Event()
+        self._slept = 0  # slices in a row in which the helper thread had nothing to do
         self._feeds: list[Feeding] = []
 
     # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -336,9 +338,12 @@ class Dispatcher:
         elif self._attended > 0:
             self.advance(None, SLICE)
         else:
-            self._stir.wait(SLICE)
+            self._slept = 0 if self._stir.wait(SLICE) else self._slept + 1
             self._stir.clear()
-            self.look_after()
+            if self._slept % UNREAD:
+                self.look_after()
+            else:
+                self.advance(None, 0)
 
     def _feed_all(self) -> None:
         moved = [feed.feed() for feed in self._feeds]

@@ -309,3 +309,15 @@ def test_the_messages_of_tasks_need_no_pickle() -> None:
     words = [value for cls in (Call, Answer) for name, value in vars(cls).items() if name.isupper()]
     assert len(words) == 10
     assert all(_native.encodes((word, 1, 1, (1, "x"))) for word in words)
+
+
+@pytest.mark.slow
+def test_results_that_nobody_asks_for_keep_no_thread(forked: Pool) -> None:
+    results = forked.imap_unordered(abs, range(100), 10)
+    assert next(results) >= 0
+    del results
+    helpers = [thread for thread in threading.enumerate() if thread.name == "procession-pool"]
+    forked.apply_async(abs, (-1,))
+    for thread in helpers or [thread for thread in threading.enumerate() if thread.name == "procession-pool"]:
+        thread.join(20)
+        assert not thread.is_alive()
