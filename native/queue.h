@@ -100,6 +100,10 @@ static inline void pn_queue_release_message(pn_message *message) {
     if (PN_UNLIKELY(message->outside != 0)) { pn_buffer_free(message->outside); message->outside = 0; }
 }
 pn_code pn_queue_wait_not_empty(pn_queue *q, pn_deadline deadline);  /* OK (look again), TIMEOUT, INTERRUPTED */
+/* The same for a reader with a claim: it looks again of its own accord after PN_LONG_PATIENCE only. Whoever reads the claims calls
+ * pn_queue_nudge() now and then: that wakes all who sleep though something is there. */
+pn_code pn_queue_wait_claimable(pn_queue *q, pn_deadline deadline);
+void pn_queue_nudge(pn_queue *q);
 pn_code pn_queue_wait_not_full(pn_queue *q, pn_deadline deadline);
 /* OK: look again whether at most `most` messages are there. TIMEOUT, INTERRUPTED. For queues with a maxsize: the others tell nobody. */
 pn_code pn_queue_wait_taken(pn_queue *q, uint64_t most, pn_deadline deadline);

@@ -67,7 +67,7 @@ __attribute__((no_sanitize_thread)) bool pn_queue_is_readable(const pn_queue *q)
 
 bool pn_queue_is_empty(const pn_queue *q) { return atomic_load(&q->shut) == 2 || !pn_queue_is_readable(q); }
 
-pn_code pn_queue_wait_not_empty(pn_queue *q, pn_deadline deadline) {
+static pn_code wait_not_empty(pn_queue *q, pn_deadline deadline, int64_t patience) {
     const _Atomic uint32_t *word = pn_low_half(&q->nput); /* not the length word: that may be freed, and written over, while we spin */
     uint32_t nput = atomic_load(word);
     if (pn_queue_is_readable(q) || atomic_load(&q->shut) != 0) return PN_OK;
@@ -78,7 +78,21 @@ pn_code pn_queue_wait_not_empty(pn_queue *q, pn_deadline deadline) {
         delist(&q->not_empty, key);
         return PN_OK;
     }
-    return sleep_registered(&q->not_empty, key, PN_WAIT_QUEUE_GET, q, deadline);
+    pn_wait_target target = {pn_low_half(&q->not_empty.word), key, PN_WAIT_QUEUE_GET, pn_offset_of(q), NULL, 0};
+    PN_FAULT("queue.wait.registered");
+    pn_code code = pn_sleep_patiently(&target, deadline, patience);
+    delist(&q->not_empty, key);
+    return code;
+}
+
+pn_code pn_queue_wait_not_empty(pn_queue *q, pn_deadline deadline) { return wait_not_empty(q, deadline, PN_BACKSTOP); }
+
+pn_code pn_queue_wait_claimable(pn_queue *q, pn_deadline deadline) { return wait_not_empty(q, deadline, PN_LONG_PATIENCE); }
+
+void pn_queue_nudge(pn_queue *q) {
+    if (pn_queue_is_empty(q)) return;
+    pn_event_wake(&q->not_empty, UINT32_MAX);
+    pn_futex_wake(pn_low_half(&q->not_empty.word), INT32_MAX); /* also whom somebody counted as woken, and was killed before it woke */
 }
 
 _Atomic uint32_t *pn_queue_readable_word(pn_queue *q, uint32_t *key) {

@@ -93,7 +93,9 @@ static bool has_changed(const pn_wait_target *target) {
     return atomic_load_explicit(target->word, memory_order_acquire) != target->expected;
 }
 
-pn_code pn_sleep(const pn_wait_target *target, pn_deadline deadline) {
+pn_code pn_sleep(const pn_wait_target *target, pn_deadline deadline) { return pn_sleep_patiently(target, deadline, PN_BACKSTOP); }
+
+pn_code pn_sleep_patiently(const pn_wait_target *target, pn_deadline deadline, int64_t patience) {
     pn_futex_word words[1 + MAX_HOLDERS];
     int n = 1;
     int64_t now = pn_clock();
@@ -103,7 +105,7 @@ pn_code pn_sleep(const pn_wait_target *target, pn_deadline deadline) {
     int row = pn_wait_begin(target->reason, target->object, deadline, held_by);
     words[0] = (pn_futex_word){target->word, target->expected};
     pn_code code = add_life_words(target, words, &n);
-    pn_deadline limit = deadline - now < PN_BACKSTOP ? deadline : now + PN_BACKSTOP;
+    pn_deadline limit = deadline - now < patience ? deadline : now + patience;
     PN_FAULT("wait.sleep.before");
     if (code == PN_OK) code = sleep_on(target, words, n, limit);
     PN_FAULT("wait.sleep.after");

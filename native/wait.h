@@ -8,6 +8,7 @@
 #include "process.h"
 
 #define PN_BACKSTOP 500000000 /* ns: the longest sleep between two looks; 2 wake-ups a second cost about 10 us of CPU */
+#define PN_LONG_PATIENCE 5000000000 /* ns: the same where somebody else makes up for a sleeper that was woken and killed */
 #define PN_SLICE 50000000     /* ns: the same where the kernel cannot sleep on two words */
 
 typedef enum pn_reason {
@@ -27,6 +28,7 @@ typedef struct pn_wait_target {
 /* One sleep. PN_OK: look again (woken, changed, spurious, backstop: the caller loops). PN_OWNER_DIED: one of the holders is dead.
  * PN_TIMEOUT: the deadline passed. PN_INTERRUPTED: a signal.  */
 pn_code pn_sleep(const pn_wait_target *target, pn_deadline deadline);
+pn_code pn_sleep_patiently(const pn_wait_target *target, pn_deadline deadline, int64_t patience); /* ns, in place of PN_BACKSTOP */
 
 /* Rows of the wait table by hand, for waits that the floors above do with poll(): returns a row number or -1. */
 int pn_wait_begin(pn_reason reason, pn_off object, pn_deadline deadline, pn_owner held_by);

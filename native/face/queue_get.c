@@ -32,7 +32,7 @@ static pn_code take_waiting(taking *t, pn_deadline deadline) {
     pn_code waited, code;
     do {
         Py_BEGIN_ALLOW_THREADS
-        waited = pn_queue_wait_not_empty(t->q, deadline);
+        waited = t->claim != NULL ? pn_queue_wait_claimable(t->q, deadline) : pn_queue_wait_not_empty(t->q, deadline);
         code = waited == PN_INTERRUPTED ? PN_EMPTY : try_take(t);
         Py_END_ALLOW_THREADS
         if (code == PN_EMPTY && PyErr_CheckSignals() < 0) return PN_INTERRUPTED;

@@ -83,6 +83,12 @@ static PyObject *queue_shut_down(PyObject *self, PyObject *const *args, Py_ssize
     return fault_raised() ? NULL : Py_NewRef(Py_None);
 }
 
+static PyObject *queue_nudge(PyObject *self, PyObject *unused) {
+    (void)unused;
+    pn_queue_nudge(QUEUE(self));
+    Py_RETURN_NONE;
+}
+
 static PyObject *queue_is_shut_down(PyObject *self, PyObject *unused) {
     (void)unused;
     return PyBool_FromLong(atomic_load_explicit(&QUEUE(self)->shut, memory_order_acquire) != 0);
@@ -107,6 +113,7 @@ static PyMethodDef queue_methods[] = {
     {"get_bytes", FAST(queue_get_bytes), FAST_FLAGS, "get_bytes(block=True, timeout=None)\n--\n\n(payload, tag) of the next message."},
     {"get_claimed", FAST(queue_get_claimed), FAST_FLAGS,
      "get_claimed(claim, row, max_items, block=True, timeout=None)\n--\n\n[(sequence, object or Undecodable)], noted in the row of the table before they are taken."},
+    {"nudge", queue_nudge, METH_NOARGS, "nudge()\n--\n\nWake all who sleep though a message is there."},
     {"qsize", queue_qsize, METH_NOARGS, "qsize()\n--\n\nHow many messages wait."},
     {"empty", queue_empty, METH_NOARGS, "empty()\n--\n\nIs nothing there?"},
     {"full", queue_full, METH_NOARGS, "full()\n--\n\nIs there no room?"},

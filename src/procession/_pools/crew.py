@@ -100,6 +100,7 @@ class ProcessCrew:
                     self._checking = False
 
     def _check(self, dispatcher: Dispatcher) -> None:
+        self._tasks.nudge()  # a worker that was woken may be dead or stopped: the others would sleep on
         self._note_ready()
         self._reap_leaving()
         dead = [worker for worker in self.workers if worker.exitcode is not None]

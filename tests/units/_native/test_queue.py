@@ -160,6 +160,25 @@ def test_what_cannot_be_unpickled_takes_no_other_with_it() -> None:
     assert str(claimed[1][1].error) == "broken on arrival"
 
 
+def test_a_nudge_wakes_a_claiming_reader_whom_a_killed_sender_has_not_woken() -> None:
+    queue, table = _native.Queue(), _native.Table(1)
+    claimed: list[Any] = []
+
+    def put_and_die() -> None:
+        _native.fault_arm("queue.wake.before_futex", "kill")
+        queue.put("left")
+
+    with thread(lambda: claimed.extend(queue.get_claimed(table, 0, 1))) as reader:
+        until_asleep(queue)
+        with child(put_and_die) as writer:
+            assert writer.wait() == -signal.SIGKILL
+        assert queue.qsize() == 1
+        assert claimed == []
+        queue.nudge()
+        reader.join(3)  # of its own accord it looks again 5 s after it fell asleep
+        assert claimed == [(0, "left")]
+
+
 def test_bytes_travel_as_they_are() -> None:
     queue = _native.Queue()
     queue.put_bytes(b"plain")
