@@ -78,6 +78,8 @@ class Resumer:
                 while True:
                     self._resume_the_stopped()
                     time.sleep(0.001)  # sleeps: a poll, and not at the others' cost
+            except BaseException:
+                traceback.print_exc()  # whoever waits for a stopped process hangs from now on
             finally:
                 os._exit(1)
 

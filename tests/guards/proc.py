@@ -29,7 +29,7 @@ def children(pid: int | str = "self") -> set[int]:
     found: set[int] = set()
     try:
         threads = os.listdir(f"/proc/{pid}/task")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return found
     for thread in threads:
         try:

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+GONE = (FileNotFoundError, ProcessLookupError)  # which one depends on how far the end has come
+
 __all__ = [
     "catches",
     "children",
@@ -30,7 +32,7 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except (FileNotFoundError, ProcessLookupError):
+    except GONE:
         return b""
 
 
@@ -39,7 +41,7 @@ def _links(path: str) -> dict[str, str]:
     for name in os.listdir(path):
         try:
             found[name] = os.readlink(f"{path}/{name}")
-        except FileNotFoundError:
+        except GONE:
             continue  # closed meanwhile: the descriptor of the listing itself
     return found
 
@@ -48,7 +50,7 @@ def children(pid: int) -> set[int]:
     """The children of a process, those that have ended and were not reaped too."""
     try:
         tasks = os.listdir(f"/proc/{pid}/task")
-    except FileNotFoundError:
+    except GONE:
         return set()
     return {int(child) for task in tasks for child in _read(f"/proc/{pid}/task/{task}/children").split()}
 
