@@ -96,16 +96,21 @@ class Challenger(_Side):
         if digest_name not in DIGESTS:
             raise ValueError(f"digest {digest_name!r} is not known: use one of {', '.join(DIGESTS)}")
         self.challenge = b"{%s}" % digest_name.encode() + os.urandom(RANDOM_BYTES)
+        self._expected: bytes | None = None
 
     def demand(self) -> bytes:
         """The message that asks for the proof."""
         self._happened("demand")
         return CHALLENGE + self.challenge
 
+    def expect(self) -> None:
+        """Work out what the proof has to be, while it is on its way."""
+        self._expected = create_response(self.authkey, self.challenge)
+
     def judge(self, reply: bytes) -> bytes:
         """The message that tells the other side the outcome; `state` tells this one."""
         try:
-            verify_response(self.authkey, self.challenge, reply)
+            verify_response(self.authkey, self.challenge, reply, self._expected)
         except AuthenticationError:
             self._happened("nonsense")
             return FAILURE
@@ -177,6 +182,10 @@ class ListenerProof:
         """The first message."""
         return self._challenger.demand()
 
+    def expect(self) -> None:
+        """Work out what the client's proof has to be, while it is on its way."""
+        self._challenger.expect()
+
     def hear(self, message: bytes) -> bytes | None:
         """What to send in reply; None: nothing. AuthenticationError if the message is nonsense."""
         if self._challenger.state == "demanded":
@@ -228,12 +237,15 @@ def create_response(authkey: bytes, message: bytes) -> bytes:
     raise AuthenticationError(f"a challenge of {len(message)} bytes that names no known digest is not answered")
 
 
-def verify_response(authkey: bytes, message: bytes, response: bytes) -> None:
-    """AuthenticationError unless `response` proves that its sender knows the key."""
+def verify_response(authkey: bytes, message: bytes, response: bytes, expected: bytes | None = None) -> None:
+    """AuthenticationError unless `response` proves that its sender knows the key. `expected`: the proof, if it is known already."""
     import hmac  # noqa: PLC0415 - as above
 
     bare = len(response) == BARE_ANSWER  # a peer of Python 3.11 or older
-    expected = _mac(authkey, message, "md5") if bare else create_response(authkey, message)
+    if bare:
+        expected = _mac(authkey, message, "md5")
+    elif expected is None:
+        expected = create_response(authkey, message)
     if not hmac.compare_digest(expected, response):
         raise AuthenticationError("digest received was wrong: the other end has another key")
 
@@ -283,9 +295,8 @@ def prove_client(connection: Messages, authkey: bytes, write: Callable[[bytes], 
     does not notice. (One by one the second might find the connection closed, and hide why.)
     """
     own: set[bytes] = state.extra.setdefault("clients' challenges", set())
-    answerer = Answerer(authkey, own)
+    answerer, challenger = Answerer(authkey, own), Challenger(authkey)
     answer = answerer.answer(connection.recv_bytes(LONGEST))
-    challenger = Challenger(authkey)
     own.add(challenger.challenge)
     try:
         if write is None:
@@ -294,6 +305,7 @@ def prove_client(connection: Messages, authkey: bytes, write: Callable[[bytes], 
             _judge(connection, challenger)
             return
         write(frame(answer) + frame(challenger.demand()))
+        challenger.expect()
         answerer.conclude(connection.recv_bytes(LONGEST))
         _conclude(connection, challenger)
     finally:

@@ -41,6 +41,7 @@ class PendingClient:
         Raises what `proceed` does.
         """
         self._send(frame(self._proof.begin()))
+        self._proof.expect()
         return patience > 0 and self._converse(patience)
 
     def proceed(self) -> bool:
