@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from procession._pools.books import Block
+from procession._pools.functions import FunctionStore
+from procession._pools.jobs import Call
+from procession._pools.sending import put_block
 from procession._pools.worker import RUNNING, Claims, Ring
 
 HELD = [1, [2, 3], {"four": 5}]  # as a worker holds the value that it answers
@@ -18,6 +22,18 @@ def test_a_value_that_its_sender_still_holds_is_put_without_pickle(value: object
     assert ring.get_many(1) == [(2**33, 0, value)]
     assert ring.put_call(2, 64, 2**40, value)
     assert ring.get(timeout=0) == (2, 64, 2**40, value)
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_tuples_that_the_caller_still_holds_are_put_without_pickle(size: int) -> None:
+    pairs = [(number, -number) for number in range(10)]  # as the input of starmap
+    chunks = [tuple(pairs[start : start + size]) for start in range(0, 10, size)]
+    ring, job = Ring(), object()
+    put_block(ring, Block(job, 0, Call.STARMAP, FunctionStore().ref(len), chunks))  # type: ignore[arg-type]
+    messages = [bytes(ring.get_bytes(timeout=0)[0]) for _ in chunks]
+    assert b"\x95" not in [message[2:3] for message in messages]  # pickle begins a frame, the codec does not
+    put_block(ring, Block(job, 0, Call.STARMAP, FunctionStore().ref(len), chunks))  # type: ignore[arg-type]
+    assert [ring.get(timeout=0)[3] for _ in chunks] == chunks
 
 
 SHARED = [1]
