@@ -225,28 +225,6 @@ def test_a_release_gives_back_the_permit_of_a_killed_client(manager: Any) -> Non
     assert not semaphore.acquire(False)
 
 
-def test_who_waits_for_a_permit_of_a_client_that_dies_is_told_at_once(manager: Any) -> None:
-    semaphore, account, mine = manager.Semaphore(1), manager.Account(), mp.Event()
-    child = mp.Process(target=lambda: (semaphore.acquire(), mine.set(), signal.pause()))
-    child.start()
-    assert mine.wait(SECONDS)
-    told: list[BaseException] = []
-
-    def want() -> None:
-        try:
-            semaphore.acquire()
-        except OwnerDied as error:
-            told.append(error)
-
-    thread = threading.Thread(target=want)
-    thread.start()
-    wait_until(lambda: account.calls() == 2)
-    child.kill()
-    child.join()
-    thread.join(SECONDS)
-    assert told
-
-
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_a_client_that_exits_takes_its_permits_along(manager: Any, method: str) -> None:
     semaphore = manager.Semaphore(1)
@@ -323,8 +301,9 @@ def is_healthy(lock: Any) -> bool:
         return False
 
 
-def test_who_waits_for_the_lock_of_a_client_that_dies_is_told_at_once(manager: Any) -> None:
-    lock, account, mine = manager.Lock(), manager.Account(), mp.Event()
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore"])
+def test_who_waits_for_what_a_client_holds_that_dies_is_told_at_once(manager: Any, kind: str) -> None:
+    lock, account, mine = getattr(manager, kind)(), manager.Account(), mp.Event()
     child = mp.Process(target=lambda: (lock.acquire(), mine.set(), signal.pause()))
     child.start()
     assert mine.wait(SECONDS)
