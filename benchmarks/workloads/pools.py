@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,7 @@ def scaling_4_fine(library: Library, scale: float) -> Figure:
 # ── what it costs to have one ───────────────────────────────────────────────────────────────────
 def startup(library: Library, scale: float, method: str) -> Figure:
     count = max(2, int(20 * scale)) if method == "fork" else max(2, int(6 * scale))
+    nothing = sys.modules["__main__"].nothing  # as in most programs: workers import no more than the main module
     began = time.perf_counter()
     for _ in range(count):
         with library.pool(4, method) as pool:
