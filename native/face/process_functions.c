@@ -32,6 +32,14 @@ static PyObject *process_exit(PyObject *module, PyObject *status) {
     exit(number);
 }
 
+static PyObject *tie_to(PyObject *module, PyObject *args) {
+    (void)module;
+    int reader, grace;
+    if (!PyArg_ParseTuple(args, "ii:tie_to", &reader, &grace)) return NULL;
+    pn_code code = tie_to_pipe(reader, grace);
+    return code == PN_OK || code == PN_STALE ? PyBool_FromLong(code == PN_OK) : raise_code(code);
+}
+
 static PyObject *hold_interrupts(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyBool_FromLong(interrupts_hold()); }
 
 static PyObject *allow_interrupts(PyObject *module, PyObject *unused) {
@@ -209,6 +217,7 @@ PyMethodDef process_functions[] = {
     {"process_reaped", process_reaped, METH_VARARGS, "process_reaped(pid, status, /)\n--\n\nBy the parent: how a child ended; sweeps what it left."},
     {"before_fork", before_fork, METH_NOARGS, "before_fork()\n--\n\nRight before a fork of ours, in the thread that forks."},
     {"after_fork", after_fork, METH_O, "after_fork(pid, /)\n--\n\nRight after it, in the parent: the child's pid, or 0 if the fork failed."},
+    {"tie_to", tie_to, METH_VARARGS, "tie_to(reader, grace, /)\n--\n\nEnd this process when a pipe's last writing end is closed; False: it is closed."},
     {"hold_interrupts", hold_interrupts, METH_NOARGS, "hold_interrupts()\n--\n\nLet SIGINT wait; False: it waits already."},
     {"allow_interrupts", allow_interrupts, METH_NOARGS, "allow_interrupts()\n--\n\nLet SIGINT in again; raises what one that waited raises."},
     {"thread_owner", thread_owner, METH_NOARGS, "thread_owner()\n--\n\nThis thread's owner id."},

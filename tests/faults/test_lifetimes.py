@@ -72,6 +72,24 @@ def test_daemons_go_with_their_parent(method: str, how: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["ignores SIGTERM", "is stopped"])
+def test_a_daemon_that_cannot_be_told_goes_with_a_parent_that_is_killed(how: str) -> None:
+    pids: Any = mp.Queue()
+    args = (how == "ignores SIGTERM", pids, False)
+    parents = [mp.get_context("fork").Process(target=be_parent, args=(method, *args)) for method in METHODS]
+    for parent in parents:
+        parent.start()
+    daemons = [pids.get(timeout=PATIENCE) for _ in range(2 * len(parents))]
+    for daemon in daemons if how == "is stopped" else ():
+        os.kill(daemon, signal.SIGSTOP)
+    for parent in parents:
+        parent.kill()
+        parent.join()
+    assert gone(daemons)
+    proc.reap(set(daemons))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_pool_workers_go_with_a_parent_that_is_killed_in_mid_task(method: str) -> None:
     pids: Any = mp.Queue()

@@ -54,6 +54,9 @@ def process_exit(status: int, /) -> NoReturn: ...  # as C programs end: the inte
 def process_reaped(pid: int, status: int, /) -> None: ...  # by the parent: exit code as Process.exitcode
 def before_fork() -> None: ...  # right before a fork of ours, in the thread that forks
 def after_fork(pid: int, /) -> None: ...  # right after it, in the parent: the child's pid, or 0 if the fork failed
+
+# SIGTERM when the last writing end of this pipe is closed, SIGKILL `grace` seconds later; False: it is closed already
+def tie_to(reader: int, grace: int, /) -> bool: ...
 def hold_interrupts() -> bool: ...  # in this thread, and whom it forks: Ctrl-C waits; False: it waits already
 def allow_interrupts() -> None: ...  # raises what a Ctrl-C that waited raises
 def thread_owner() -> int: ...  # this thread's owner id, 64 bits

@@ -3,18 +3,19 @@
 The kernel sends the signal itself, because the last writing end is closed with its process, however that ends; so no thread has to
 watch, and none appears in the tied process. The alternatives: prctl's death signal fires when the *thread* that started the child
 ends, and a thread of our own in every daemonic child would make its forks forks with threads.
+That signal (SIGRTMAX - 4) has a handler of ours, which sends SIGTERM and sets the kernel's timer for SIGKILL; it comes together
+with SIGCONT, for who is stopped. So whoever ignores SIGTERM, or computes in C for hours, ends all the same.
 
 Promises: a process that dies before the tie is made is noticed when it is made. Only copies of the writing end in other processes
-delay the signal: no executable inherits it, and forked children have to close it.
-Not here: who is tied to whom (`_processes.daemons`).
+delay the signal: no executable inherits it, and forked children have to close it. Whoever blocks all signals is not reached.
+Not here: who is tied to whom (`_processes.daemons`), the handler (native/face/platform_linux.c).
 """
 
 from __future__ import annotations
 
 import os
-import select
 
-from procession._os import signals
+from procession import _native
 
 __all__ = ["make", "tie"]
 
@@ -24,15 +25,6 @@ def make() -> tuple[int, int]:
     return os.pipe()
 
 
-def tie(reader: int) -> bool:
-    """Get SIGTERM when the lifeline's owner dies. False: it is dead already. `reader` may be closed afterwards."""
-    import fcntl  # noqa: PLC0415 - 0.3 ms that only daemonic children need
-
-    # A description of our own: what follows is a property of the open file, which `reader` shares with others who are tied.
-    own = os.open(f"/proc/self/fd/{reader}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(own, fcntl.F_SETSIG, signals.TERMINATE)
-    fcntl.fcntl(own, fcntl.F_SETFL, fcntl.fcntl(own, fcntl.F_GETFL) | os.O_ASYNC)
-    poller = select.poll()
-    poller.register(own, 0)
-    return not poller.poll(0)
+def tie(reader: int, grace: int) -> bool:
+    """Get SIGTERM when the lifeline's owner dies, and SIGKILL `grace` seconds later. False: it is dead already. `reader` may be closed."""
+    return _native.tie_to(reader, grace)

@@ -1,7 +1,8 @@
 """Daemonic children and the life of the process that started them.
 
-Promises: a daemonic child gets SIGTERM when its parent dies, even by SIGKILL, and by itself if the parent is dead before the tie is made.
-At an orderly end the parent terminates it. A child that is not daemonic outlives its parent, as documented.
+Promises: a daemonic child gets SIGTERM when its parent dies, even by SIGKILL, and SIGKILL if it still runs GRACE seconds later. It ends by
+itself if the parent is dead before the tie is made. At an orderly end the parent terminates it. A child that is not daemonic outlives its
+parent, as documented.
 Not here: the orderly end (`exit.py`), how the kernel is asked (`_os.lifeline`).
 """
 
@@ -12,6 +13,7 @@ from procession._runtime import Lifeline, state
 
 __all__ = ["KILLED", "hold_lifeline", "release_lifeline", "tie_to_parent"]
 
+GRACE = 2  # seconds for the handlers of SIGTERM
 KILLED = 143  # the exit code of a daemonic child whose parent was dead before it began: 128 + SIGTERM
 
 
@@ -47,7 +49,7 @@ creation.in_forked_children(_forget_lifeline)
 
 def tie_to_parent(reader: int) -> None:
     """In a daemonic child: die with the parent. Closes `reader`."""
-    alive = lifeline.tie(reader)
+    alive = lifeline.tie(reader, GRACE)
     closing.close_all([reader])
     if not alive:
         creation.end_now(KILLED)
