@@ -1,4 +1,5 @@
 """`python -m benchmarks.torture`: what pools do when something goes wrong, as a Markdown table; see `--help`.
+With `--primitives`: what locks, queues and managers do.
 
 Each cell is a process group of its own that is killed after 14 seconds. A cell tells the steps in their order.
 """
@@ -16,16 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.torture.pools import ADAPTERS
+from benchmarks.torture.primitives import LIBRARIES, PRIMITIVES
 from benchmarks.torture.scenarios import SCENARIOS
 
 LIMIT = 14.0  # seconds for one cell
 
 
-def installed() -> list[str]:
-    return [name for name in ADAPTERS if name in {"stdlib", "concurrent.futures"} or importlib.util.find_spec(name)]
+def installed(libraries: Iterable[str]) -> list[str]:
+    return [name for name in libraries if name in {"stdlib", "concurrent.futures"} or importlib.util.find_spec(name)]
 
 
 def version(library: str) -> str:
@@ -146,20 +149,24 @@ def told(steps: list[list[object]], hung: bool, errors: list[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.torture", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
-    parser.add_argument("--libraries", nargs="+", choices=ADAPTERS, default=installed())
+    parser.add_argument("--primitives", action="store_true", help="locks, queues and managers, instead of pools")
+    parser.add_argument("--only", nargs="+", choices=[*SCENARIOS, *PRIMITIVES])
+    parser.add_argument("--libraries", nargs="+", choices=ADAPTERS)
     parser.add_argument("--output", type=Path, help="write the table to this file, too")
     options = parser.parse_args()
+    scenarios = PRIMITIVES if options.primitives else SCENARIOS
+    options.libraries = options.libraries or installed(LIBRARIES if options.primitives else ADAPTERS)
+    workers = "" if options.primitives else "; two workers"
     lines = [
-        f"CPython {platform.python_version()}, Linux {platform.release()}; limit {LIMIT:.0f} s a cell; two workers.",
+        f"CPython {platform.python_version()}, Linux {platform.release()}; limit {LIMIT:.0f} s a cell{workers}.",
         "",
         f"| what happens | {' | '.join(f'{name} {version(name)}' for name in options.libraries)} |",
         f"|---|{'---|' * len(options.libraries)}",
     ]
     print("\n".join(lines), flush=True)
-    for name in options.only:
+    for name in options.only or scenarios:
         cells = [cell(name, library) for library in options.libraries]
-        lines.append(f"| {SCENARIOS[name][0]} | {' | '.join(cells)} |")
+        lines.append(f"| {scenarios[name][0]} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     if options.output:
         options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ import sys
 import time
 
 from benchmarks.torture.pools import ADAPTERS, Lacking
+from benchmarks.torture.primitives import PRIMITIVES, context
 from benchmarks.torture.scenarios import SCENARIOS, say
 
 
@@ -16,7 +17,10 @@ def main() -> None:
     os.environ["TORTURE_LIBRARY"] = library
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job begins with Ctrl-C ignored
     try:
-        SCENARIOS[name][1](ADAPTERS[library])
+        if name in PRIMITIVES:
+            PRIMITIVES[name][1](context(library))
+        else:
+            SCENARIOS[name][1](ADAPTERS[library])
     except (Lacking, NotImplementedError):
         say("the task", "n/a", time.monotonic())
 

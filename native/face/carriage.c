@@ -63,6 +63,7 @@ static bool wait_taken(int fd, pn_queue *queue, uint64_t most, bool *has_room) {
         WITHOUT_GIL(code, pn_queue_wait_taken(queue, most, deadline_after(SLICE)));
         if (code == PN_INTERRUPTED) return false;
         if (code != PN_TIMEOUT) continue;
+        if (PyErr_CheckSignals() < 0) return false; /* one that came between two slices */
         if (stream_is_broken(fd)) return *has_room = false, true;
         if (stream_unread(fd) != 0) drained = 0;
         else if (++drained == 2) return true; /* all notices were read: what is left belongs to readers that were killed */
