@@ -100,11 +100,12 @@ def test_the_memory_comes_back_with_the_last_view() -> None:
 def test_a_message_that_finds_no_room_stays_the_senders() -> None:
     queue = mp.Queue(1)
     queue.put(0)
+    gc.collect()
     before = _native.arena_in_use()
     with pytest.raises(Full):
         queue.put(array(4_000_000), timeout=0.01)
     gc.collect()
-    assert _native.arena_in_use() == before
+    assert _native.arena_in_use() <= before
     assert queue.get() == 0
 
 

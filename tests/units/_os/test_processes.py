@@ -10,6 +10,8 @@ import pytest
 
 from procession._os import closing, creation, lifeline, packets, pidfd, signals
 
+GRACE = 60  # seconds until SIGKILL: more than the test takes
+
 
 def test_a_processes_descriptor_tells_of_its_end_and_its_exit_code() -> None:
     reader, writer = os.pipe()
@@ -99,9 +101,12 @@ def test_the_lifelines_signal_comes_when_its_owner_is_killed() -> None:
         signal.pause()
     tied = os.fork()
     if tied == 0:
-        os.close(owner_writer)
-        os.write(tell, b"t" if lifeline.tie(owner_reader) else b"f")
-        signal.pause()
+        try:
+            os.close(owner_writer)
+            os.write(tell, b"t" if lifeline.tie(owner_reader, GRACE) else b"f")
+            signal.pause()
+        finally:
+            os._exit(1)
     closing.close_all([owner_reader, owner_writer])
     try:
         assert os.read(told, 1) == b"t"
@@ -117,7 +122,10 @@ def test_a_lifeline_whose_owner_is_dead_says_so_at_once() -> None:
     os.close(writer)
     pid = os.fork()
     if pid == 0:
-        os._exit(3 if lifeline.tie(reader) is False else 4)
+        try:
+            os._exit(3 if lifeline.tie(reader, GRACE) is False else 4)
+        finally:
+            os._exit(1)
     os.close(reader)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
