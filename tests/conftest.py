@@ -11,8 +11,17 @@ import pytest
 
 pytest_plugins = ["tests.guards.order", "tests.guards.deadline", "tests.guards.leaks", "tests.guards.pace"]
 
-# About protocols, sources and the native core, which are the same for every Python.
-ONCE = ("architecture", "benchmarks", "model", "faults/test_matrix.py", "units/_native/test_storm.py")
+# About protocols, sources, the tests themselves and the native core, which are the same for every Python; and a long storm.
+ONCE = (
+    "architecture",
+    "benchmarks",
+    "conformance/test_harness.py",
+    "faults/test_matrix.py",
+    "guards",
+    "model",
+    "units/_managers/test_storm.py",
+    "units/_native/test_storm.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
