@@ -1,5 +1,6 @@
 /* arena_functions.c: the arena and the fault points, as functions of the module.  */
 #include "../arena.h"
+#include "../process.h"
 #include "face.h"
 
 #include <string.h>
@@ -57,7 +58,10 @@ static PyObject *arena_cap(PyObject *module, PyObject *const *args, Py_ssize_t n
 static PyObject *arena_trim(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     Py_BEGIN_ALLOW_THREADS
-    if (pn_base != NULL) pn_heap_trim();
+    if (pn_base != NULL) {
+        pn_sweep_dead();
+        pn_heap_trim();
+    }
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
@@ -70,7 +74,7 @@ PyMethodDef arena_functions[] = {
     {"arena_in_use", arena_in_use, METH_NOARGS, "arena_in_use()\n--\n\nBytes handed out."},
     {"arena_pages", arena_pages, METH_NOARGS, "arena_pages()\n--\n\nBytes of pages that exist."},
     {"arena_cap", FAST(arena_cap), METH_FASTCALL, "arena_cap(cap=None, /)\n--\n\nThe soft limit on bytes handed out; set to cap if given."},
-    {"arena_trim", arena_trim, METH_NOARGS, "arena_trim()\n--\n\nGive the pages of free large blocks back."},
+    {"arena_trim", arena_trim, METH_NOARGS, "arena_trim()\n--\n\nClear up after the dead, and give the pages of free large blocks back."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import procession as mp
 from procession import _native, testing
+from procession._memory import ledger as ledgers
+from procession._memory import leftovers
 from procession._os import creation, inspection
 from procession.connection import wait
 from tests.faults.scenarios import HEIR_DIED, KEPT_STOPPED, PATIENCE, Scenario, act
@@ -103,10 +105,16 @@ def state_of(pid: int) -> str:
         return ""
 
 
-def holdings() -> tuple[int, ...]:
-    """What this process has: descriptors, threads, children."""
+def holdings() -> dict[str, int]:
+    """What this process has."""
     gc.collect()
-    return len(inspection.descriptors()), len(inspection.threads()), len(inspection.children(os.getpid()))
+    _native.arena_trim()  # clears up after dead processes whose parents have died, too
+    return {
+        "descriptors": len(inspection.descriptors()),
+        "threads": len(inspection.threads()),
+        "children": len(inspection.children(os.getpid())),
+        "segments": len(leftovers.entries(ledgers.of_program().path, leftovers.SEGMENTS)),
+    }
 
 
 def run_case(context: Any, name: str, case: tuple[str, str, int]) -> None:
@@ -120,7 +128,7 @@ def run_case(context: Any, name: str, case: tuple[str, str, int]) -> None:
     deadline = time.monotonic() + 5
     while (now := holdings()) != before and time.monotonic() < deadline:
         os.sched_yield()
-    assert now == before, f"(descriptors, threads, children) were {before}, and are {now}"
+    assert now == before, f"what it had was {before}, and is {now}"
 
 
 def run_cases(method: str, name: str, cases: list[tuple[str, str, int]]) -> list[str]:

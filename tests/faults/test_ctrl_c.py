@@ -182,6 +182,5 @@ def test_children_that_are_being_born_say_nothing_of_an_interrupted_start(tmp_pa
             terminal.close()
         said = terminal.output.decode().replace("\r\n", "\n")
         assert "atexit ran" in said
-        assert said.count("Traceback") == said.count("Process Process-") + 1, (
-            said
-        )  # of children that had begun, and the program's
+        # Of children that had begun, and the program's; one whose start was interrupted may be killed while it tells.
+        assert said.count("Traceback") <= said.count("Process Process-") + 1, said

@@ -139,7 +139,7 @@ def test_a_storm_of_kills_ends_with_everything_done_or_reported(storm_factor: in
         target = testing.Faulty(work, points[turn % len(points)], "SIGKILL", at=1 + turn % 7)
         consumer = mp.get_context("fork").Process(target=target, args=(queue,))
         consumer.start()
-        consumer.join(0.02)  # it may pass that point rarely
+        consumer.join(0.01)  # it may pass that point rarely
         consumer.kill()
         consumer.join()
         assert consumer.exitcode == -signal.SIGKILL

@@ -15,7 +15,24 @@ __all__ = ["ACTIONS", "ENVIRONMENT", "PYTHON_POINTS", "arm", "arm_from_environme
 
 ENVIRONMENT = "PROCESSION_FAULTS"  # name=action@passage, separated by commas
 ACTIONS = {"raise": "raise", "exit": "exit", "SIGKILL": "kill", "SIGSTOP": "stop"}
-PYTHON_POINTS: tuple[str, ...] = ()
+PYTHON_POINTS: tuple[str, ...] = (  # each stands once in the code, as fault_point("...")
+    "start.before",  # where a process is started: whatever the method
+    "start.after",
+    "start.fork.forked",  # … the child is born, and not yet watched
+    "start.spawn.launched",
+    "start.forkserver.asked",  # … the request is sent
+    "start.fork.begun",  # in the child: its first instruction of ours
+    "start.forkserver.begun",
+    "start.boot.begun",
+    "start.boot.before_ready",
+    "process.run.before",
+    "process.run.after",
+    "forkserver.answer.before_fork",  # in the fork server
+    "forkserver.answer.after_fork",
+    "pool.start.after",  # in a pool's owner: a worker was started, and is not yet in the books
+    "pool.worker.taken",  # in a worker: tasks are taken, and not yet begun
+    "pool.worker.answered",
+)
 
 
 def points() -> list[str]:

@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 
+from procession import _native
 from procession._channels.select import wait
 from procession._os.faults import StackFile, memory_kills
 from procession._pools.failures import open_value, unpack_failure
@@ -84,10 +85,25 @@ class ProcessCrew:
         worker.daemon = True
         worker._is_quiet = True  # at Ctrl-C the pool's owner says so, once
         worker._may_have_children = True  # daemonic ones: they go with it, as it goes with this process
-        worker.start()
-        self._rows[worker] = row
-        self._unready.add(worker)
-        self.workers.append(worker)
+        try:
+            worker.start()
+            _native.fault_point("pool.start.after")
+            self._rows[worker] = row
+            self._unready.add(worker)
+            self.workers.append(worker)
+        except BaseException:  # an interrupt, too
+            self._undo_start(worker)
+            raise
+
+    def _undo_start(self, worker: BaseProcess) -> None:
+        self._rows.pop(worker, None)
+        self._unready.discard(worker)
+        if worker in self.workers:
+            self.workers.remove(worker)
+        if worker.pid is not None:
+            worker.kill()
+            worker.join()
+            worker.close()
 
     def check(self, dispatcher: Dispatcher) -> None:
         """Settle what dead workers had taken, and replace them."""

@@ -373,6 +373,13 @@ class Dispatcher:
         else:
             self.crew.finish()
 
+    def join_attendant(self) -> None:
+        """Wait for the helper thread to end, which has nothing left to do."""
+        attendant = self._attendant
+        if attendant is not None and attendant is not threading.current_thread():
+            self._stir.set()
+            attendant.join()
+
     def wait_all(self) -> None:
         """Wait until every task is answered."""
         while self.busy():

@@ -260,6 +260,7 @@ class Pool:
             self._dispatcher.wait_all()
             self._crew.finish()
         self._crew.join()
+        self._dispatcher.join_attendant()
 
     def _check_running(self) -> None:
         if self._pid != os.getpid():

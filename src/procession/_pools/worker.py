@@ -131,8 +131,10 @@ class _Worker:
                 batch = self._tasks.get_claimed(self._claims, self._row, self._width(left))
             except ShutDown:
                 return True
+            _native.fault_point("pool.worker.taken")
             begun = time.perf_counter()
             self._perform(batch)
+            _native.fault_point("pool.worker.answered")
             spent = (time.perf_counter() - begun) / len(batch)
             self._task_time += (spent - self._task_time) / 4
             left = None if left is None else left - len(batch)

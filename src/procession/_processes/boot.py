@@ -35,6 +35,7 @@ def boot(
     """
     stage, listened_to = "boot", False
     try:
+        _native.fault_point("start.boot.begun")
         received = creation.read_all(contents)
         known = unpacking.unpack_preparation(received)
         listened_to = known["listened_to"]
@@ -48,6 +49,7 @@ def boot(
         stage = "load"
         process = unpacking.unpack_process(received)
         bootstrap.hold_interrupts()
+        _native.fault_point("start.boot.before_ready")
     except SystemExit as request:
         say(frame(Word.FAILED, f"{stage}\nsys.exit({request.code!r}) was called while the process was getting ready"))
         return bootstrap.exit_code_of(request)

@@ -96,7 +96,9 @@ def live(process: BaseProcess) -> int:
             logs.name_records()
             logs.info("child process calling self.run()")
             allow_interrupts()
+            _native.fault_point("process.run.before")
             process.run()
+            _native.fault_point("process.run.after")
             code = 0
         finally:
             ending.end_process()

@@ -48,6 +48,7 @@ class Stage(Enum):
 NEXT = {
     (Stage.ASKED, Word.BORN): Stage.BORN,
     (Stage.ASKED, Word.REFUSED): Stage.REFUSED,
+    (Stage.ASKED, Word.LEFT): Stage.LEFT,  # it could not even say that it exists
     (Stage.ASKED, Word.ENDED): Stage.ENDED,  # killed before its first word
     (Stage.BORN, Word.READY): Stage.READY,
     (Stage.BORN, Word.FAILED): Stage.FAILED,

@@ -309,8 +309,18 @@ class _Subject(BaseProcess):
                 for fd, to in inspection.descriptors().items()
                 if descriptors.get(fd) != to and fd not in kept
             ]
-            begun = [f"{tid} ({name})" for tid, name in inspection.threads().items() if tid not in threads]
+            begun = [f"{tid} ({name})" for tid, name in _threads_beyond(threads).items()]
             os.write(self.files.said, bytes(pickling.ForkingPickler.dumps((pickled, text, opened, begun))))
+
+
+def _threads_beyond(known: dict[int, str]) -> dict[int, str]:
+    """The threads of this process that are not in `known`; one that was joined may be a thread of the system for a moment more."""
+    deadline = time.monotonic() + LAST_WORDS
+    while True:
+        begun = {tid: name for tid, name in inspection.threads().items() if tid not in known}
+        if not begun or time.monotonic() > deadline:
+            return begun
+        os.sched_yield()
 
 
 def _pickled_error(error: BaseException) -> bytes:

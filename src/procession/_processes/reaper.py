@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["UNKNOWN", "Child", "reap_ended", "wait_for_any"]
 
 UNKNOWN = 255
+KILLING = 1.0  # seconds for the kernel to end who is killed
 PATIENCE = 10.0  # seconds for a main module that might not be guarded to show it
 WAIT_PROCESS = 11  # native/wait.h: enum pn_reason
 
@@ -54,15 +55,25 @@ class Child:
         _native.process_register(state.current.name)
         self._lifeline = daemons.hold_lifeline() if process_obj.daemon else -1
         try:
+            _native.fault_point("start.before")
             self._start(process_obj)
-        except BaseException:
-            self._let_lifeline_go()
-            self.close()
+            _native.fault_point("start.after")
+        except BaseException:  # an interrupt, too
+            self._give_up()
             raise
 
     def _start(self, process_obj: BaseProcess) -> None:
         """Make the process, and set `pid` and `sentinel`. `_lifeline` is what a daemonic child needs, -1 for others."""
         raise NotImplementedError
+
+    def _give_up(self) -> None:
+        """The start failed: nobody will ever ask for this child, so there shall be none."""
+        if self.sentinel >= 0:
+            self.kill()
+            wait_for_any((self.sentinel,), KILLING)
+            self.poll()
+        self._let_lifeline_go()
+        self.close()
 
     def _let_lifeline_go(self) -> None:
         if self._lifeline >= 0:

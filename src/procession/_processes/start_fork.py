@@ -59,8 +59,9 @@ class Popen(Child):
 def _watch(pid: int) -> int:
     """The child's descriptor; a child that cannot be watched is ended."""
     try:
+        _native.fault_point("start.fork.forked")
         return pidfd.open_child(pid)
-    except OSError:
+    except BaseException:
         creation.abandon(pid)
         raise
 
@@ -69,6 +70,7 @@ def _become(process: BaseProcess, parent: int, lifeline: int) -> NoReturn:
     """In the child: its whole life."""
 
     def live() -> int:
+        _native.fault_point("start.fork.begun")
         if process.daemon:
             daemons.tie_to_parent(lifeline)
         elif lifeline >= 0:

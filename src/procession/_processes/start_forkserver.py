@@ -173,14 +173,26 @@ class Popen(Child):
         lifeline = self.duplicate_for_child(self._lifeline) if process_obj.daemon else None
         in_doubt = main_module.may_be_unguarded()
         extra = {"lifeline": lifeline, "listened_to": in_doubt}
-        (contents, needed), life = _packed(start_data.pack(process_obj, self, extra)), -1
+        self._held, files = False, list[int]()
         try:
-            life = pidfd.open_self()
-            self._ask([contents, life, *self._passed], needed)
+            needed = self._write(start_data.pack(process_obj, self, extra), files)
+            files.append(pidfd.open_self())
+            self._ask([*files, *self._passed], needed)
         finally:
-            closing.close_all([contents, life])
+            closing.close_all(files)
+            if self._held:
+                _native.allow_interrupts()
         if in_doubt:
             self.wait_until_ready()
+
+    def _write(self, parts: list[bytes | memoryview], files: list[int]) -> list[bytes]:
+        """Append to `files` what the child is given; the modules it needs. From here on Ctrl-C waits, but for the answer to the request.
+
+        (The parts must not be kept by the traceback of a start that fails.)
+        """
+        self._held = _native.hold_interrupts()
+        files.append(creation.file_of(*parts))
+        return start_data.own_modules(parts)
 
     def duplicate_for_child(self, fd: int) -> int:
         """Have the child inherit `fd`: its place among the descriptors that the child receives."""
@@ -200,6 +212,9 @@ class Popen(Child):
             except ConnectionError:
                 closing.close_all([ours])
                 continue
+            except BaseException:
+                closing.close_all([ours])
+                raise
             finally:
                 closing.close_all([theirs])
             if self._take_first_word(ours):
@@ -212,7 +227,13 @@ class Popen(Child):
     def _take_first_word(self, channel: int) -> bool:
         """False: neither the server nor a child of it has heard the request, and neither will."""
         self._said = Conversation()
-        wait_for_any((channel,), None)
+        try:
+            _native.fault_point("start.forkserver.asked")
+            self._wait_interruptibly(channel)
+        except BaseException:  # Ctrl-C: who is born from now on finds nobody to tell, and ends
+            packets.stop_listening(channel)
+            self._abandon_unheard(channel)
+            raise
         message, found = packets.receive(channel)
         self._said.feed(message)
         if self._said.stage is Stage.BORN and found and self._said.pid is not None:
@@ -224,9 +245,26 @@ class Popen(Child):
             raise OSError(errno.EMFILE, "no descriptor is left to watch the process with")
         if self._said.stage is Stage.REFUSED and self._said.refusal is not None:
             raise OSError(self._said.refusal, os.strerror(self._said.refusal))
-        if self._said.stage is Stage.ENDED:
-            raise StartError(f"the process was killed before it began (exit code {self._said.exit_code})")
+        if self._said.stage in {Stage.LEFT, Stage.ENDED}:
+            raise StartError(f"the process ended before it began (exit code {self._said.exit_code})")
         return False
+
+    def _wait_interruptibly(self, channel: int) -> None:
+        if self._held:
+            _native.allow_interrupts()
+        try:
+            wait_for_any((channel,), None)
+        finally:
+            if self._held:
+                _native.hold_interrupts()
+
+    def _abandon_unheard(self, channel: int) -> None:
+        """Kill the child if it has said its first word, which was not taken in."""
+        message, found = packets.receive(channel)  # nothing, if it has not
+        self._said.feed(message)
+        if self._said.stage is Stage.BORN and found:
+            pidfd.send_signal(found[0], signals.KILL)
+        closing.close_all([*found, channel])
 
     def _try_reap(self) -> None:
         """With the lock held: set the exit code if the child has ended, once the server has said it."""
@@ -241,11 +279,6 @@ class Popen(Child):
             wait_for_any((self._report,), left)
             self._listen()
         self._end(UNKNOWN if self._said.exit_code is None else self._said.exit_code)
-
-
-def _packed(parts: list[bytes | memoryview]) -> tuple[int, list[bytes]]:
-    """A file of what a child is given, and the modules it needs. (The parts must not be kept by the traceback of a start that fails.)"""
-    return creation.file_of(*parts), start_data.own_modules(parts)
 
 
 def run_server(control: int, client: int, contents: int, install: Callable[[], None]) -> int:

@@ -67,8 +67,9 @@ class Popen(Child):
 
     def _watch(self) -> None:
         try:
+            _native.fault_point("start.spawn.launched")
             self.sentinel = pidfd.open_child(self.pid)
-        except OSError:
+        except BaseException:
             creation.abandon(self.pid)
             raise
 

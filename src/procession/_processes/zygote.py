@@ -39,12 +39,13 @@ PACKAGE = f"{__name__.partition('.')[0]}._"
 PRELOAD_FAILED = 96  # the server's exit code after a preload failed under on_error='fail'
 
 
-def tell(channel: int, said: bytes, descriptors: tuple[int, ...] = ()) -> None:
-    """Say something to one who may be gone."""
+def tell(channel: int, said: bytes, descriptors: tuple[int, ...] = ()) -> bool:
+    """Say something to one who may be gone, or has stopped to listen: False."""
     try:
         packets.send(channel, said, descriptors)
     except (BrokenPipeError, ConnectionError):
-        return
+        return False
+    return True
 
 
 class Zygote:
@@ -102,6 +103,7 @@ class Zygote:
             return
         channel = descriptors[0]
         _load(needed)
+        _native.fault_point("forkserver.answer.before_fork")
         try:
             pid = bootstrap.fork()
         except OSError as error:
@@ -110,6 +112,7 @@ class Zygote:
             return
         if pid == 0:
             self._become_child(descriptors)
+        _native.fault_point("forkserver.answer.after_fork")
         closing.close_all(descriptors[1:])
         try:
             self._children[pidfd.open_child(pid)] = (pid, channel)
@@ -135,8 +138,10 @@ class Zygote:
             tell(channel, frame(Word.LEFT, str(code)))
 
         def live() -> int:
+            _native.fault_point("start.forkserver.begun")
             mine = pidfd.open_self()
-            tell(channel, frame(Word.BORN, str(os.getpid())), (mine,))
+            if not tell(channel, frame(Word.BORN, str(os.getpid())), (mine,)):
+                creation.end_now(signals.TERMINATE)  # the start was given up, or who asked is dead
             others = [fd for sentinel, (_pid, other) in self._children.items() for fd in (sentinel, other)]
             closing.close_all([mine, self._control, self._starter, *others])
             bootstrap.hold_interrupts()  # until boot lets the program's code run
