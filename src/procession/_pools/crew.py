@@ -100,7 +100,7 @@ class ProcessCrew:
         self._unready.discard(worker)
         if worker in self.workers:
             self.workers.remove(worker)
-        if worker.pid is not None:
+        if getattr(worker, "pid", None) is not None:  # a context may make processes that are not ours
             worker.kill()
             worker.join()
             worker.close()
