@@ -43,12 +43,10 @@ def boot(
         if known["lifeline"] is not None:
             daemons.tie_to_parent(_descriptor(known["lifeline"]))
         preparation.apply(known, install)
-        bootstrap.allow_interrupts()  # what follows runs the program's code
         stage = "main"
         preparation.apply_main(known)
         stage = "load"
         process = unpacking.unpack_process(received)
-        bootstrap.hold_interrupts()
         _native.fault_point("start.boot.before_ready")
     except SystemExit as request:
         say(frame(Word.FAILED, f"{stage}\nsys.exit({request.code!r}) was called while the process was getting ready"))

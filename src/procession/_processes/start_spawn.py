@@ -54,7 +54,7 @@ class Popen(Child):
     def _launch(self, contents: int, passed: list[int]) -> None:
         """Start the interpreter. Closes `contents`."""
         writer = -1
-        held = _native.hold_interrupts()  # the child is born deaf to Ctrl-C, until boot lets the program's code run
+        held = _native.hold_interrupts()  # the child is born deaf to Ctrl-C, until bootstrap.live
         try:
             self._report, writer = descriptors.pipe()
             command = interpreter.command(DOOR, "spawn_main", pipe_handle=contents, report=writer)
