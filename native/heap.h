@@ -26,7 +26,7 @@ typedef struct pn_block {
     uint8_t size_class;
     uint8_t flags;                /* large blocks: how many 32nds of the block have pages */
     _Atomic uint32_t generation;  /* + 1 at every free; the first is 1 */
-    _Atomic uint64_t life;        /* birth:16 | pins:24 | refs:24, see heap.c; read it by pn_object_refs and pn_object_pins */
+    _Atomic uint64_t life;        /* birth:24 | pins:20 | refs:20, see object.c; read it by pn_object_refs and pn_object_pins */
 } pn_block;
 _Static_assert(sizeof(pn_block) == 16, "a block header is 16 bytes");
 

@@ -82,7 +82,7 @@ pn_code pn_heap_alloc_once(uint64_t bytes, pn_kind kind, _Atomic pn_off *dest); 
 bool pn_heap_holds(pn_off off); /* could this be a block's offset? */
 
 /* quarantine.c */
-uint32_t pn_quarantine_birth(void);                        /* what an object made now keeps as its birth: 16 bits */
+uint32_t pn_quarantine_birth(void);                        /* what an object made now keeps as its birth: 24 bits */
 bool pn_quarantine_needed(uint32_t birth);                 /* may a living forked descendant have inherited it? */
 bool pn_quarantine_add(pn_owner me, pn_off object, uint32_t generation); /* true: the caller's reference is the quarantine's now */
 void pn_quarantine_touch(pn_owner me, pn_off object);      /* it is in there, and another reference to it is given up now */

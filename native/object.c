@@ -1,7 +1,7 @@
 /* object.c: references and pins of objects, and who destroys one.
  *
- *   life:  birth:16 | pins:24       | refs:24
- *          birth:16 | 0xffff:16     | process:32     the last reference is gone; this process destroys it
+ *   life:  birth:24 | pins:20       | refs:20
+ *          birth:24 | 0xff:8        | process:32     the last reference is gone; this process destroys it
  *
  * Whoever takes the last reference off does so in the same CAS that names him as the destroyer, so there is exactly one, and nobody can
  * attach any more; if he dies, his ledger's entry (with count 0) leads the sweep to the object, and the sweeper goes on.
@@ -11,21 +11,23 @@
 
 #include "fault.h"
 
-#define PN_FIELD 0xffffffull
+#define PN_FIELD 0xfffffull
 #define PN_REF 1ull
-#define PN_PIN (1ull << 24)
+#define PN_PIN (1ull << 20)
 #define PN_COUNTS (PN_PIN * PN_FIELD | PN_FIELD)
-#define PN_DYING 0xffffull       /* in the upper half of pins and what lies above it */
+#define PN_DYING 0xffull         /* in the upper bits of the pins: so many there never are */
+#define PN_MOST (PN_FIELD - 0x2000)
+#define PN_BIRTH 40              /* where it begins */
 
 static void (*destroyers[PN_KINDS])(pn_off object);
 
 void pn_kind_on_destroy(pn_kind kind, void (*destroy)(pn_off object)) { destroyers[kind] = destroy; }
 
 static uint64_t refs_in(uint64_t life) { return life & PN_FIELD; }
-static uint64_t pins_in(uint64_t life) { return life >> 24 & PN_FIELD; }
-static bool is_dying(uint64_t life) { return (life >> 32 & 0xffff) == PN_DYING; }
+static uint64_t pins_in(uint64_t life) { return life >> 20 & PN_FIELD; }
+static bool is_dying(uint64_t life) { return (life >> 32 & 0xff) == PN_DYING; }
 static bool is_alive(uint64_t life) { return !is_dying(life) && (life & PN_COUNTS) != 0; }
-static uint64_t dying(uint64_t life, uint32_t process) { return (life & 0xffffull << 48) | PN_DYING << 32 | process; }
+static uint64_t dying(uint64_t life, uint32_t process) { return (life & 0xffffffull << PN_BIRTH) | PN_DYING << 32 | process; }
 /* SAFETY: callers of the functions below hold an offset from create, or one that pn_heap_holds() accepted. */
 static pn_block *block_at(pn_off off) { return (pn_block *)pn_at(off); }
 
@@ -39,7 +41,7 @@ uint32_t pn_object_pins(pn_off object) {
     return is_dying(life) ? 0 : (uint32_t)pins_in(life);
 }
 
-uint32_t pn_object_birth(pn_off object) { return (uint32_t)(atomic_load(&block_at(object)->life) >> 48); }
+uint32_t pn_object_birth(pn_off object) { return (uint32_t)(atomic_load(&block_at(object)->life) >> PN_BIRTH); }
 
 /* ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -94,7 +96,7 @@ void pn_object_inherit(pn_owner me, pn_off object, uint32_t dead) {
 
 /* In the ledger's section, with room for one entry more. */
 static pn_code create(pn_ledger *ledger, uint64_t bytes, pn_kind kind, pn_off *object) {
-    pn_code code = pn_heap_alloc_alive(bytes, kind, (uint64_t)pn_quarantine_birth() << 48 | PN_REF, &ledger->pending);
+    pn_code code = pn_heap_alloc_alive(bytes, kind, (uint64_t)pn_quarantine_birth() << PN_BIRTH | PN_REF, &ledger->pending);
     if (code != PN_OK) return code;
     PN_FAULT("object.create.pending");
     *object = atomic_load_explicit(&ledger->pending, memory_order_relaxed);
@@ -125,7 +127,7 @@ static pn_code take(pn_off object, uint64_t one) {
     uint64_t life = atomic_load(word);
     do {
         if (!is_alive(life)) return PN_STALE;
-        if ((one == PN_REF ? refs_in(life) : pins_in(life)) >= PN_FIELD - 0x100) return PN_OVERFLOW;
+        if ((one == PN_REF ? refs_in(life) : pins_in(life)) >= PN_MOST) return PN_OVERFLOW;
     } while (!atomic_compare_exchange_weak(word, &life, life + one));
     return PN_OK;
 }

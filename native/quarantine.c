@@ -42,14 +42,17 @@ static struct { uint32_t row; uint64_t epoch, root; } self; /* of this process, 
 
 static pn_quarantine *state(void) { return (pn_quarantine *)(void *)(pn_base + PN_QUARANTINE_STATE); }
 
-/* ── epochs in 16 bits: mantissa:12 | exponent:4; 134 million forks, then everything counts as old ───────────────────────── */
+/* ── epochs in 24 bits: mantissa:20 | exponent:4; exact for a million forks; after 34 billion everything counts as old ────────
+ * A birth that is rounded down makes the object seem older than processes that cannot have inherited it: it stays as long as they live. */
+#define PN_EXACT (1ull << 20)
+
 
 static uint32_t pack(uint64_t epoch, bool up) {
     uint32_t exponent = 0;
-    for (; epoch >= 4096 && exponent < 15; exponent++) epoch = up ? (epoch + 1) / 2 : epoch / 2;
-    return epoch >= 4096 ? 0xffff : (uint32_t)epoch | exponent << 12;
+    for (; epoch >= PN_EXACT && exponent < 15; exponent++) epoch = up ? (epoch + 1) / 2 : epoch / 2;
+    return epoch >= PN_EXACT ? 0xffffff : (uint32_t)epoch | exponent << 20;
 }
-static uint64_t unpack(uint32_t packed) { return (uint64_t)(packed & 0xfff) << (packed >> 12); }
+static uint64_t unpack(uint32_t packed) { return (packed & (PN_EXACT - 1)) << (packed >> 20); }
 
 uint32_t pn_quarantine_birth(void) { return pack(atomic_load_explicit(&pn_header()->fork_epoch, memory_order_relaxed), false); }
 

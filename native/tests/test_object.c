@@ -207,6 +207,25 @@ static void kill_sweepers(bool sweeper_is_younger) {
 }
 
 TEST(a_kill_of_the_sweeper_leaks_at_most_one_reference_and_frees_nothing_early) { kill_sweepers(false); }
+/* Births are kept in 24 bits: were they rounded among the forks of one program, a process could seem to have inherited what it made. */
+static int make_and_drop(intptr_t argument) {
+    (void)argument;
+    pn_off event = make(PN_KIND_EVENT, 64);
+    uint32_t generation = generation_of(event);
+    pn_object_detach(event);
+    return is_freed_since(event, generation) ? 0 : 1;
+}
+
+TEST(what_a_process_has_made_goes_at_once_after_any_number_of_forks) {
+    static const uint64_t forks[] = {0, 4094, 9000, 100000, 1000000};
+    pn_off kept = make(PN_KIND_EVENT, 64);
+    for (size_t i = 0; i < sizeof forks / sizeof *forks; i++) {
+        atomic_store(&pn_header()->fork_epoch, forks[i]);
+        for (int more = 0; more < 3; more++) CHECK(reap(start(make_and_drop, 0)) == 0);
+    }
+    CHECK(pn_object_refs(kept) == 1);
+}
+
 TEST(a_kill_of_the_sweeper_during_quarantine_leaks_at_most_one_reference) { kill_sweepers(true); }
 
 /* ── forked descendants ──────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -320,7 +339,7 @@ TESTS(RUN(the_last_reference_destroys_and_frees), RUN(a_pin_that_is_the_last_des
       RUN(what_a_dead_process_referred_to_is_given_back), RUN(what_a_process_that_leaves_referred_to_is_given_back),
       RUN(a_kill_at_any_point_of_an_object_leaks_at_most_one_reference),
       RUN(a_kill_of_the_sweeper_leaks_at_most_one_reference_and_frees_nothing_early),
-      RUN(a_kill_of_the_sweeper_during_quarantine_leaks_at_most_one_reference),
+      RUN(what_a_process_has_made_goes_at_once_after_any_number_of_forks), RUN(a_kill_of_the_sweeper_during_quarantine_leaks_at_most_one_reference),
       RUN(an_object_outlives_its_references_while_a_forked_child_may_use_it),
       RUN(an_object_outlives_its_references_while_a_grandchild_may_use_it), RUN(a_forked_child_gives_up_only_what_it_counted),
       RUN(objects_do_not_pile_up_while_children_come_and_go), RUN(a_buffer_is_freed_by_its_owner_alone))
