@@ -105,7 +105,7 @@ def test_pool_workers_go_with_a_parent_that_is_killed_in_mid_task(method: str) -
 @pytest.mark.slow
 @pytest.mark.stress
 @pytest.mark.deadline(600)
-@pytest.mark.parametrize(("method", "starts"), [("fork", 300), ("forkserver", 100), ("spawn", 20)])
+@pytest.mark.parametrize(("method", "starts"), [("fork", 200), ("forkserver", 60), ("spawn", 20)])
 def test_nothing_is_left_after_many_starts(method: str, starts: int, storm_factor: int) -> None:
     context = mp.get_context(method)
     queue: Any = context.Queue()

@@ -27,7 +27,7 @@ ACTIONS = ("raise", "exit", "SIGKILL", "SIGSTOP")
 FRESH = ("arena.open.after_create", "arena.open.before_publish", "process.claim.after_high")
 OTHERS = ("raise", "exit", "SIGSTOP")
 SCENARIOS = {
-    "fork": 3,
+    "fork": 2,
     "forkserver": 1,
     "spawn": 1,
 }  # of those that pass a point, so many have the fault there in `make test`
