@@ -92,7 +92,7 @@ def test_whoever_is_left_finishes_with_the_right_result_or_the_documented_error(
 @pytest.mark.slow
 def test_every_fault_point_is_passed_by_a_scenario() -> None:
     missing = in_the_core() - {*FRESH}.union(*map(passed, Scenario.all))
-    for _ in range(20):  # some are passed only if two processes meet
+    for _ in range(10):  # some are passed only if two processes meet
         if not missing:
             return
         for name in Scenario.all:

@@ -252,6 +252,23 @@ class BarrierLast(BarrierParty):
         check_barrier(barrier)
 
 
+class BarrierAfterALull(BarrierLast):
+    """The party that waits has settled, and is told of the victim (native/barrier.h)."""
+
+    @staticmethod
+    def act(barrier: Any, others: Any) -> None:
+        while not has_settled(barrier):
+            pass
+        pass_barrier(barrier, [])
+
+
+def has_settled(barrier: Any) -> bool:
+    """Somebody sleeps on it for longer than PN_SETTLE, 2 ms."""
+    return any(
+        offset == barrier.handle[0] and (left is None or left > 0.05) for _, _, _, offset, _, left, _ in _native.waits()
+    )
+
+
 class BarrierWithdrawal(Scenario):
     """The victim runs out of time, which breaks the barrier; then aborts, and resets it."""
 
