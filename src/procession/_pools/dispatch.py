@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Crew", "Dispatcher", "Feeding"]
 
 UNREAD = 5  # slices after which answers that nobody waits for are read: of an iterator that was given up, say
-LEAVING = 0.5  # seconds for the helper thread to end
 SLICE = 0.1  # seconds: the longest time between two looks at the workers' lives
 Answers = list[tuple[int, int, Any]]  # as they came: (sequence, Answer, payload)
 
@@ -375,11 +374,11 @@ class Dispatcher:
             self.crew.finish()
 
     def join_attendant(self) -> None:
-        """Wait for the helper thread to end, which has nothing left to do; not for an input that makes it wait."""
+        """Wait for the helper thread to end, which has nothing left to do: half a second, if an input makes it wait."""
         attendant = self._attendant
         if attendant is not None and attendant is not threading.current_thread():
             self._stir.set()
-            attendant.join(LEAVING)
+            attendant.join(0.5)
 
     def wait_all(self) -> None:
         """Wait until every task is answered."""
