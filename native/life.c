@@ -173,3 +173,9 @@ bool pn_wait_thread_gone(pn_owner owner) {
     }
     return true;
 }
+
+void pn_owner_resume(pn_owner owner) {
+    pn_process_slot *slot = slot_of(owner);
+    uint32_t pid = slot == NULL ? 0 : slot->pid;
+    if (pid != 0 && pn_owner_is_alive(owner)) pn_process_resume(pid);
+}

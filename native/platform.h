@@ -12,6 +12,7 @@ void pn_pause(void);           /* one spin step */
 void pn_yield(void);           /* lets another thread run on this CPU */
 bool pn_thread_is_gone(uint32_t pid, uint32_t tid); /* it runs no more: no such thread, or a zombie */
 bool pn_process_is_gone(uint32_t pid);              /* the same of all its threads */
+void pn_process_resume(uint32_t pid);               /* if it is stopped (not: by a debugger), it goes on */
 void pn_exit_now(int status);  /* these three: as if it had happened from outside (fault.c) */
 void pn_kill_now(void);
 void pn_stop_now(void);

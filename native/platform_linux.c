@@ -135,6 +135,13 @@ bool pn_process_is_gone(uint32_t pid) {
     return (state == 'Z' || state == 'X' || state == 'x') && threads <= 1; /* a dead main thread is not yet a dead process */
 }
 
+void pn_process_resume(uint32_t pid) {
+    char path[64], state = 0;
+    long threads = 0;
+    (void)snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    if (read_stat(path, &state, &threads) && state == 'T') (void)kill((pid_t)pid, SIGCONT);
+}
+
 void pn_exit_now(int status) { _exit(status); }
 void pn_kill_now(void) { (void)kill(getpid(), SIGKILL); }
 void pn_stop_now(void) { (void)kill(getpid(), SIGSTOP); }

@@ -94,6 +94,8 @@ void pn_life_cascade(pn_owner owner);
 /* Before adopting what a dead process held: wait (at most ~1 ms) until the thread that held it is really gone. False: it still runs
  * (its process has left and goes on): it will let go by itself or be gone later; look again. */
 bool pn_wait_thread_gone(pn_owner owner);
+/* If the process of this owner id is stopped, it goes on. */
+void pn_owner_resume(pn_owner owner);
 /* Sweep the slots of the dead that nobody has swept (any process may call it; at most one does the work). */
 void pn_sweep_dead(void);
 #endif

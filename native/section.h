@@ -11,8 +11,8 @@
  *        1   tid               owner          held, someone sleeps: the holder wakes one when it lets go
  *        any dead                             held by nobody alive: the next to come adopts it (CAS dead -> me | W), and is told
  *
- * pn_section_enter is uninterruptible by signals (sections are microseconds long) but not by death: it returns PN_OK or
- * PN_RECOVERED (the caller must repair, then is inside all the same).  */
+ * pn_section_enter is uninterruptible by signals (sections are microseconds long; a holder that was stopped within goes on when somebody
+ * has waited for 20 ms) but not by death: it returns PN_OK or PN_RECOVERED (the caller must repair, then is inside all the same).  */
 #ifndef PN_SECTION_H
 #define PN_SECTION_H
 #include "wait.h"

@@ -86,6 +86,23 @@ TEST(a_dead_ones_section_is_adopted_and_repaired) {
     CHECK(pn_section_try(&g->section, pn_self()) == PN_OK && pn_section_try(&g->section, pn_self()) == PN_TIMEOUT);
 }
 
+static int stop_inside(intptr_t unused) {
+    enter(the_guarded());
+    pn_stop_now();
+    pn_section_leave(&the_guarded()->section);
+    return (int)unused;
+}
+
+TEST(one_that_was_stopped_inside_goes_on_when_another_needs_the_section) {
+    CHECK(pn_self() != 0);
+    int status;
+    pid_t pid = start(stop_inside, 0);
+    CHECK(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+    count(the_guarded());
+    CHECK(reap(pid) == 0);
+    CHECK(atomic_load(&the_guarded()->recoveries) == 0);
+}
+
 static const char *const points[] = {"section.enter.after_cas", "section.enter.before_sleep", "section.adopt.before_cas",
                                      "section.adopt.after_cas", "section.leave.before_wake", "wait.sleep.before", "wait.sleep.after",
                                      "life.cascade.before_wake"};
@@ -169,5 +186,6 @@ TEST(a_section_of_one_that_left_is_not_adopted_while_its_thread_runs) {
 
 TESTS(RUN(a_dead_ones_section_is_adopted_and_repaired), RUN(a_section_of_one_that_execs_is_adopted),
       RUN(a_section_of_one_that_left_is_not_adopted_while_its_thread_runs),
+      RUN(one_that_was_stopped_inside_goes_on_when_another_needs_the_section),
       RUN(a_kill_at_any_point_of_entering_and_leaving_hangs_nobody), RUN(counters_stay_right_in_a_storm_of_kills),
       RUN(counters_stay_right_in_a_storm_of_kills_without_waitv))
