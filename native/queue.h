@@ -110,7 +110,8 @@ pn_code pn_queue_wait_taken(pn_queue *q, uint64_t most, pn_deadline deadline);
 void pn_queue_attend(pn_queue *q);
 pn_code pn_queue_wait_attended(pn_queue *q, pn_deadline deadline); /* OK: no longer PN_SOON. TIMEOUT, INTERRUPTED */
 pn_code pn_queue_task_done(pn_queue *q, uint32_t n);                 /* OK, OVERFLOW */
-/* OK: nothing is unfinished. OWNER_DIED: a process was killed with messages in its hand; TIMEOUT, INTERRUPTED. */
+/* OK: nothing is unfinished. OWNER_DIED: a process was killed with messages in its hand; TIMEOUT,
+ * INTERRUPTED (a signal, or PN_BACKSTOP is over). */
 pn_code pn_queue_wait_all_done(pn_queue *q, pn_deadline deadline);
 /* How many of the unfinished were in the hands of killed processes; *culprit: one of these. Recovering counts them as done. */
 uint64_t pn_queue_lost(pn_queue *q, pn_owner me, pn_owner *culprit);

@@ -179,6 +179,7 @@ uint64_t pn_queue_unfinished(pn_queue *q) {
 }
 
 pn_code pn_queue_wait_all_done(pn_queue *q, pn_deadline deadline) {
+    pn_deadline up_at = pn_clock() + PN_BACKSTOP, until = deadline < up_at ? deadline : up_at;
     while (pn_queue_unfinished(q) != 0) {
         pn_owner culprit, me = pn_self();
         if (me != 0 && pn_queue_lost(q, me, &culprit) != 0) return PN_OWNER_DIED;
@@ -188,7 +189,8 @@ pn_code pn_queue_wait_all_done(pn_queue *q, pn_deadline deadline) {
             delist(&q->all_done, key);
             break;
         }
-        pn_code code = sleep_registered(&q->all_done, key, PN_WAIT_QUEUE_JOIN, q, deadline);
+        pn_code code = sleep_registered(&q->all_done, key, PN_WAIT_QUEUE_JOIN, q, until);
+        if (code == PN_TIMEOUT && until != deadline) code = PN_INTERRUPTED;
         if (code == PN_TIMEOUT || code == PN_INTERRUPTED) return pn_queue_unfinished(q) == 0 ? PN_OK : code;
     }
     return PN_OK;

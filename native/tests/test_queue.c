@@ -177,7 +177,12 @@ static int put_until_shut_down(intptr_t unused) {
     return code == PN_SHUT_DOWN ? (int)unused : 3;
 }
 static int put_one(intptr_t number) { return put_number(the_queue(), (uint64_t)number), 0; }
-static int join(intptr_t unused) { return pn_queue_wait_all_done(the_queue(), PN_FOREVER) == PN_OK ? (int)unused : 3; }
+static int join(intptr_t unused) {
+    pn_code code;
+    do code = pn_queue_wait_all_done(the_queue(), PN_FOREVER);
+    while (code == PN_INTERRUPTED);
+    return code == PN_OK ? (int)unused : 3;
+}
 
 TEST(sleeping_consumers_are_woken_one_for_each_message) {
     pid_t pids[4];
