@@ -6,25 +6,18 @@
 #include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define MOST_BYTES 4096 /* more is never asked for: on the stack */
 
-static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 /* What is left until `end` in milliseconds, rounded up, so that a wait never ends early. */
-static int milliseconds_until(int64_t end) {
+static int milliseconds_until(pn_deadline end) {
     if (end == PN_FOREVER) return -1;
-    int64_t left = (end - now_ns() + 999999) / 1000000;
+    int64_t left = (end - pn_clock() + 999999) / 1000000;
     return left <= 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
 /* As recv(); errno EAGAIN: nothing has come by `end`. At first it does not ask the clock: mostly there is something, or all is lost. */
-static ssize_t receive_until(int fd, void *to, size_t most, int64_t end) {
+static ssize_t receive_until(int fd, void *to, size_t most, pn_deadline end) {
     while (true) {
         ssize_t n = recv(fd, to, most, MSG_DONTWAIT);
         if (n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) return n;
@@ -44,7 +37,7 @@ static PyObject *recv_part(PyObject *module, PyObject *const *args, Py_ssize_t n
     if (PyErr_Occurred() || !parse_timeout(args[2], &timeout)) return NULL;
     if (fd < 0 || fd > INT_MAX || most < 1 || most > MOST_BYTES)
         return PyErr_Format(PyExc_ValueError, "%ld bytes of descriptor %ld cannot be received: 1 to %d of an open one can", most, fd, MOST_BYTES);
-    int64_t end = timeout == PN_FOREVER ? PN_FOREVER : now_ns() + timeout;
+    pn_deadline end = deadline_after(timeout);
     ssize_t got;
     do {
         Py_BEGIN_ALLOW_THREADS

@@ -30,9 +30,7 @@ class Semaphore:
         self._value = value
         self._is_signal = value == 0
         self._held: dict[str, int] = {}  # permits, by process
-        self._dead: dict[
-            str, tuple[str, int, float]
-        ] = {}  # those of them that were killed: name, process id, when it was noticed
+        self._dead: dict[str, tuple[str, int, float]] = {}  # of the killed in `_held`: name, process id, when noticed
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
         """Take a permit; was there one in time? OwnerDied if none is free and who holds one was killed.

@@ -35,9 +35,8 @@ def put_block(tasks: Ring, block: Block) -> None:
     messages: list[Any] = [(call, offset, generation, payload) for payload in payloads]
     if encodes(messages):  # exactly as they will be written
         tasks.put_many(messages)
-    elif all(
-        map(encodes, payloads)
-    ):  # alone only: the caller's tuples in a chunk that the block holds, too, look like a web of sharing
+    elif all(map(encodes, payloads)):
+        # One by one only: the caller's tuples in a chunk that the block holds, too, look like a web of sharing.
         for payload in payloads:
             if not tasks.put_call(call, offset, generation, payload):
                 tasks.put(_pickled(call, offset, generation, payload))
