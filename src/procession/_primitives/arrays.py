@@ -45,12 +45,12 @@ class SharedArray(numpy.ndarray):
                 f"an array of {kind} cannot be shared: it holds references to Python objects of one process"
             )
         sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-        memory = Memory(max(1, math.prod(sizes) * kind.itemsize))
+        memory: Any = Memory(max(1, math.prod(sizes) * kind.itemsize))
         return cls(sizes, kind, memory, order=order)
 
 
-def _memory_of(array: Any) -> Memory | None:
-    """What an array looks into, if that is shared."""
+def _memory_of(array: Any) -> Any:
+    """The `Memory` that an array looks into, if that is shared; numpy's types do not know it as a buffer."""
     while isinstance(array, numpy.ndarray):
         array = array.base
     return array if isinstance(array, Memory) else None
@@ -61,7 +61,7 @@ def _address(array: Any) -> int:
     return address
 
 
-def _arrive(memory: Memory, shape: tuple[int, ...], dtype: Any, start: int, strides: tuple[int, ...]) -> SharedArray:
+def _arrive(memory: Any, shape: tuple[int, ...], dtype: Any, start: int, strides: tuple[int, ...]) -> SharedArray:
     return SharedArray(shape, dtype, memory, start, strides)
 
 
