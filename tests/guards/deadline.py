@@ -1,4 +1,4 @@
-"""Gives every test a hard deadline: 60 s, or what its mark `deadline(seconds)` says.
+"""Gives every test a hard deadline: 60 s, or what its mark `deadline(seconds)` says; a longer storm has as many times as much.
 
 Promises: when it passes, the test fails with the tracebacks of all threads, those of the processes that it forked too, and what it
 started is killed. If the test's own process does not answer, all of pytest ends, with the same tracebacks: CI never hangs.
@@ -77,7 +77,10 @@ def arm(config: pytest.Config, seconds: float) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     mark = item.get_closest_marker("deadline")
-    arm(item.config, float(mark.args[0]) if mark else DEFAULT)
+    seconds = float(mark.args[0]) if mark else DEFAULT
+    if item.get_closest_marker("stress"):
+        seconds *= int(os.environ.get("PROCESSION_STORM", "1"))
+    arm(item.config, seconds)
     try:
         return (yield)
     finally:
