@@ -21,7 +21,6 @@
 #include "platform.h"
 
 #define PN_CLASSES 116u                /* up to 64 GiB */
-#define PN_LARGE (1ull << 20)          /* from here on: page-aligned, cut from above */
 #define PN_PAGE 4096ull
 #define PN_STEP_MIN (64ull << 10)      /* pages reserved ahead for small blocks: 16 to 250 us in the section, once per step */
 #define PN_STEP_MAX (1ull << 20)
@@ -253,7 +252,7 @@ static pn_code take(pn_heap *heap, uint32_t size_class, pn_kind kind, uint64_t l
 }
 
 /* Pages for the first `bytes` of a large block that is ours already. Outside of the section. */
-static pn_code reserve_large(pn_off off, uint64_t bytes) {
+pn_code pn_heap_reserve(pn_off off, uint64_t bytes) {
     pn_block *block = block_at(off);
     uint64_t unit = class_bytes(block->size_class) / 32;
     uint64_t from = block->flags & PN_FLAG_PAGES, to = (bytes + unit - 1) / unit;
@@ -266,7 +265,20 @@ static pn_code reserve_large(pn_off off, uint64_t bytes) {
     return PN_OK;
 }
 
-static pn_code alloc(uint64_t bytes, pn_kind kind, uint64_t life, _Atomic pn_off *dest, bool once) {
+bool pn_heap_lacks_pages(pn_off off, uint64_t bytes) {
+    const pn_block *block = block_at(off);
+    return class_bytes(block->size_class) >= PN_LARGE && warm_bytes(block) < bytes;
+}
+
+void pn_heap_has_pages(pn_off off, uint64_t end) {
+    pn_block *block = block_at(off);
+    uint64_t units = end / (class_bytes(block->size_class) / 32);
+    if (units > (block->flags & PN_FLAG_PAGES)) block->flags = (uint8_t)units;
+}
+
+enum { ONCE = 1, BARE = 2 };
+
+static pn_code alloc(uint64_t bytes, pn_kind kind, uint64_t life, _Atomic pn_off *dest, int how) {
     if (bytes > class_bytes(PN_CLASSES - 1)) return PN_TOO_BIG;
     if (bytes < 64) bytes = 64;
     uint32_t size_class = class_of(bytes);
@@ -276,21 +288,21 @@ static pn_code alloc(uint64_t bytes, pn_kind kind, uint64_t life, _Atomic pn_off
         if (!pn_self()) return PN_NO_SLOT; /* opens the arena: state() is valid from here on */
         pn_heap *heap = state();
         if (!enter(heap)) return PN_NO_SLOT;
-        code = once && atomic_load(dest) != 0 ? PN_OK : take(heap, size_class, kind, life, dest);
+        code = (how & ONCE) && atomic_load(dest) != 0 ? PN_OK : take(heap, size_class, kind, life, dest);
         pn_section_leave(&heap->section);
         if (code == PN_NOMEM && get(&heap->idle) == 0) break;
     }
     if (PN_LIKELY(code != PN_OK || bytes < PN_LARGE)) return code;
     PN_FAULT("heap.alloc.before_pages");
-    code = reserve_large(atomic_load(dest), bytes);
+    code = how & BARE ? PN_OK : pn_heap_reserve(atomic_load(dest), bytes);
     if (code != PN_OK) pn_heap_free(dest);
     return code;
 }
 
-pn_code pn_heap_alloc(uint64_t bytes, pn_kind kind, _Atomic pn_off *dest) { return alloc(bytes, kind, 0, dest, false); }
-pn_code pn_heap_alloc_once(uint64_t bytes, pn_kind kind, _Atomic pn_off *dest) { return alloc(bytes, kind, 0, dest, true); }
-pn_code pn_heap_alloc_alive(uint64_t bytes, pn_kind kind, uint64_t life, _Atomic pn_off *dest) {
-    return alloc(bytes, kind, life, dest, false);
+pn_code pn_heap_alloc(uint64_t bytes, pn_kind kind, _Atomic pn_off *dest) { return alloc(bytes, kind, 0, dest, 0); }
+pn_code pn_heap_alloc_once(uint64_t bytes, pn_kind kind, _Atomic pn_off *dest) { return alloc(bytes, kind, 0, dest, ONCE); }
+pn_code pn_heap_alloc_alive(uint64_t bytes, pn_kind kind, uint64_t life, bool is_bare, _Atomic pn_off *dest) {
+    return alloc(bytes, kind, life, dest, is_bare ? BARE : 0);
 }
 
 /* ── freeing ─────────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -71,12 +71,18 @@ bool pn_object_is_alive(pn_off object);
 void pn_object_inherit(pn_owner me, pn_off object, uint32_t dead);
 uint32_t pn_object_birth(pn_off object);
 /* object.c, buffers on their way through a queue: the ledger has an entry before the owner word says "mine", and until after it does no more. */
+pn_code pn_buffer_create_bare(uint64_t size, pn_off *buffer); /* a large one need not have pages behind its header (filling.c) */
 pn_code pn_buffer_expect(pn_owner me, pn_off buffer, uint32_t generation);
 void pn_buffer_hand_over(pn_owner me, pn_off buffer);               /* before it is put … */
 void pn_buffer_handed_over(pn_owner me, pn_off buffer, bool is_put); /* … and after it was, or was not */
 
 /* heap.c */
-pn_code pn_heap_alloc_alive(uint64_t bytes, pn_kind kind, uint64_t life, _Atomic pn_off *dest);
+pn_code pn_heap_alloc_alive(uint64_t bytes, pn_kind kind, uint64_t life, bool is_bare, _Atomic pn_off *dest); /* bare: see pn_buffer_create_bare */
+/* A large block of this process's: does it lack pages for its first `bytes`? Let it have them: OK, NOMEM. All up to `end` have them now. */
+bool pn_heap_lacks_pages(pn_off off, uint64_t bytes);
+pn_code pn_heap_reserve(pn_off off, uint64_t bytes);
+void pn_heap_has_pages(pn_off off, uint64_t end);
+#define PN_LARGE (1ull << 20) /* bytes of a block: from here on page-aligned, and with pages of its own */
 pn_code pn_heap_alloc_once(uint64_t bytes, pn_kind kind, _Atomic pn_off *dest); /* OK and no block if *dest is not 0: the first thread wins */
 #define PN_FLAG_QUARANTINED 0x80u /* pn_block.flags */
 bool pn_heap_holds(pn_off off); /* could this be a block's offset? */

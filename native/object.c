@@ -95,8 +95,8 @@ void pn_object_inherit(pn_owner me, pn_off object, uint32_t dead) {
 /* ── references ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* In the ledger's section, with room for one entry more. */
-static pn_code create(pn_ledger *ledger, uint64_t bytes, pn_kind kind, pn_off *object) {
-    pn_code code = pn_heap_alloc_alive(bytes, kind, (uint64_t)pn_quarantine_birth() << PN_BIRTH | PN_REF, &ledger->pending);
+static pn_code create(pn_ledger *ledger, uint64_t bytes, pn_kind kind, bool is_bare, pn_off *object) {
+    pn_code code = pn_heap_alloc_alive(bytes, kind, (uint64_t)pn_quarantine_birth() << PN_BIRTH | PN_REF, is_bare, &ledger->pending);
     if (code != PN_OK) return code;
     PN_FAULT("object.create.pending");
     *object = atomic_load_explicit(&ledger->pending, memory_order_relaxed);
@@ -109,17 +109,19 @@ static pn_code create(pn_ledger *ledger, uint64_t bytes, pn_kind kind, pn_off *o
     return PN_OK;
 }
 
-pn_code pn_object_create(uint64_t bytes, pn_kind kind, pn_off *object) {
+static pn_code create_noted(uint64_t bytes, pn_kind kind, bool is_bare, pn_off *object) {
     pn_owner me = pn_self();
     if (me == 0) return PN_NO_SLOT;
     pn_ledger *ledger = pn_ledger_open(me);
     if (ledger == NULL) return PN_NOMEM;
     pn_ledger_enter(ledger, me);
     pn_code code = pn_ledger_make_room(ledger);
-    if (PN_LIKELY(code == PN_OK)) code = create(ledger, bytes, kind, object);
+    if (PN_LIKELY(code == PN_OK)) code = create(ledger, bytes, kind, is_bare, object);
     pn_ledger_leave(ledger);
     return code;
 }
+
+pn_code pn_object_create(uint64_t bytes, pn_kind kind, pn_off *object) { return create_noted(bytes, kind, false, object); }
 
 /* Adds one reference or pin to a living object. */
 static pn_code take(pn_off object, uint64_t one) {
@@ -212,9 +214,9 @@ void pn_object_unpin(pn_off object) {
 
 /* ── buffers ─────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-pn_code pn_buffer_create(uint64_t size, pn_off *buffer) {
+static pn_code create_buffer(uint64_t size, bool is_bare, pn_off *buffer) {
     if (size > UINT64_MAX - sizeof(pn_buffer)) return PN_TOO_BIG;
-    pn_code code = pn_object_create(sizeof(pn_buffer) + size, PN_KIND_BUFFER, buffer);
+    pn_code code = create_noted(sizeof(pn_buffer) + size, PN_KIND_BUFFER, is_bare, buffer);
     if (code != PN_OK) return code;
     PN_FAULT("object.buffer.before_owner");
     pn_buffer *header = pn_at(*buffer); /* SAFETY: just made */
@@ -222,6 +224,9 @@ pn_code pn_buffer_create(uint64_t size, pn_off *buffer) {
     atomic_store_explicit(&header->owner, pn_self() >> 32 << 32, memory_order_release);
     return PN_OK;
 }
+
+pn_code pn_buffer_create(uint64_t size, pn_off *buffer) { return create_buffer(size, false, buffer); }
+pn_code pn_buffer_create_bare(uint64_t size, pn_off *buffer) { return create_buffer(size, true, buffer); }
 
 void pn_buffer_free(pn_off buffer) {
     if (buffer == 0 || pn_self() == 0) return;

@@ -91,6 +91,16 @@ pn_code pn_memory_reserve(int fd, uint64_t from, uint64_t size) {
     return PN_OK;
 }
 
+pn_code pn_memory_write(int fd, uint64_t at, const void *bytes, uint64_t size) {
+    if (!size_is_allowed(at + size)) return errno = EFBIG, PN_SYSTEM;
+    for (uint64_t done = 0; done < size;) {
+        ssize_t n = pwrite(fd, (const char *)bytes + done, (size_t)(size - done), (off_t)(at + done));
+        if (n > 0) done += (uint64_t)n;
+        else if (n == 0 || errno != EINTR) return n < 0 && (errno == ENOMEM || errno == ENOSPC) ? PN_NOMEM : PN_SYSTEM;
+    }
+    return PN_OK;
+}
+
 void pn_memory_punch(int fd, uint64_t from, uint64_t size) {
     int result;
     do result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)size);

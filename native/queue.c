@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "filling.h"
 #include "ledger.h"
 
 #define PN_SCRATCH_MIN 4096u
@@ -171,9 +172,9 @@ static pn_code put_large(pn_queue *q, pn_owner me, const pn_message *message) {
     if (atomic_load(&q->shut) != 0) return PN_SHUT_DOWN;
     if (is_full(q, pn_load(&q->nput))) return PN_FULL;
     pn_message own = *message;
-    pn_code code = pn_buffer_create(message->size, &own.outside);
+    pn_piece all = {.from = message->bytes, .size = message->size};
+    pn_code code = pn_buffer_create_filled(message->size, &all, 1, &own.outside);
     if (code != PN_OK) return code;
-    memcpy(pn_buffer_bytes(own.outside), message->bytes, message->size);
     PN_FAULT("queue.put.buffer_filled");
     pn_buffer_hand_over(me, own.outside);
     code = put_visit(q, me, &own, 1, &done);

@@ -11,7 +11,7 @@
 #include "state.h"
 
 #define BLOCK_LARGE (512ull << 10)   /* bytes: from here on the receiver's fresh pages cost more than a block */
-#define BLOCK_ALIGNED (1ull << 20)   /* bytes: what the heap aligns to pages; large blocks are made this large at least */
+#define BLOCK_ALIGNED ((1ull << 20) - sizeof(pn_buffer)) /* bytes: what the heap aligns to pages; large blocks are made this large at least */
 
 bool block_is(core_state *state, PyObject *obj);
 /* The message that carries the block. block_given() once it is in a queue: the block is empty then. */

@@ -1,8 +1,9 @@
 /* block_type.c: see block.h.  */
 #include "block.h"
 
-#include <string.h>
+#include <stdlib.h>
 
+#include "../filling.h"
 #include "../holding.h"
 #include "face.h"
 
@@ -50,24 +51,27 @@ static uint64_t place_parts(const packing *p, bool is_large, part *at) {
     return end;
 }
 
-static void copy_parts(const packing *p, parts *to) {
-    for (uint32_t i = 0; i < p->count; i++) memcpy((char *)to + to->part[i].start, p->from[i].buf, to->part[i].size);
+/* The table of the parts, and they. */
+static pn_code fill_with(const packing *p, uint64_t size, const parts *table, pn_piece *pieces, pn_off *buffer) {
+    pieces[0] = (pn_piece){.from = table, .size = sizeof *table + p->count * sizeof(part)};
+    for (uint32_t i = 0; i < p->count; i++) pieces[i + 1] = (pn_piece){table->part[i].start, p->from[i].buf, table->part[i].size};
+    return pn_buffer_create_filled(size, pieces, p->count + 1, buffer);
 }
 
 static pn_code fill(const packing *p, pn_off *buffer) {
     uint64_t size = place_parts(p, false, NULL);
     bool is_large = size >= BLOCK_LARGE;
-    if (is_large) {
-        size = place_parts(p, true, NULL);
-        if (size < BLOCK_ALIGNED) size = BLOCK_ALIGNED;
+    parts *table = malloc(sizeof *table + p->count * sizeof(part));
+    pn_piece *pieces = malloc((p->count + 1ull) * sizeof *pieces);
+    pn_code code = PN_NOMEM;
+    if (table != NULL && pieces != NULL) {
+        table->count = p->count;
+        size = place_parts(p, is_large, table->part);
+        code = fill_with(p, is_large && size < BLOCK_ALIGNED ? BLOCK_ALIGNED : size, table, pieces, buffer);
     }
-    pn_code code = pn_buffer_create(size, buffer);
-    if (code != PN_OK) return code;
-    parts *to = pn_buffer_bytes(*buffer);
-    to->count = p->count;
-    (void)place_parts(p, is_large, to->part);
-    copy_parts(p, to);
-    return PN_OK;
+    free(table);
+    free(pieces);
+    return code;
 }
 
 static PyObject *pack(core_state *state, const packing *p) {

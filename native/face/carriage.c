@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../filling.h"
 #include "face.h"
 #include "platform.h"
 #include "queue_face.h"
@@ -85,12 +86,10 @@ bool carriage_wait_room(int fd, pn_queue *queue, uint64_t size, bool *has_room) 
 static pn_code put(pn_queue *queue, pn_message *message, pn_notice *notice) {
     pn_owner me = pn_self();
     bool is_copied = message->outside == 0;
-    pn_code code = me == 0 ? PN_NO_SLOT : is_copied ? pn_buffer_create(message->size, &message->outside) : PN_OK;
+    pn_piece all = {.from = message->bytes, .size = message->size};
+    pn_code code = me == 0 ? PN_NO_SLOT : is_copied ? pn_buffer_create_filled(message->size, &all, 1, &message->outside) : PN_OK;
     if (code != PN_OK) return code;
-    if (is_copied) {
-        memcpy(pn_buffer_bytes(message->outside), message->bytes, message->size);
-        message->bytes = pn_buffer_bytes(message->outside);
-    }
+    message->bytes = pn_buffer_bytes(message->outside);
     const pn_block *block = pn_at(message->outside); /* SAFETY: our own buffer until it is put */
     *notice = (pn_notice){message->size, message->outside, atomic_load(&block->generation)};
     uint32_t done;
