@@ -202,7 +202,7 @@ TASKS = (10_000, 100_000, 1_000_000, 10_000_000)
 
 
 def stream(library: Library, tasks: int) -> tuple[Figure, float]:
-    options = {"buffersize": 10_000} if library.name == "procession" else {}
+    options = {"buffersize": 100} if library.name == "procession" else {}
     largest = total = 0
     with library.module.Pool(3) as pool:
         pool.apply(nothing, (0,))
