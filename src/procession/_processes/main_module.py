@@ -2,6 +2,7 @@
 
 Promises: what has to be skipped is skipped: `__main__` files of packages, directories and archives (they are guarded by their name),
 IPython's launcher, standard input, `-c`, the interactive interpreter. A module that is the main module already is not run twice.
+The name `__mp_main__` is known in every process, so that children can send objects of the main module's classes.
 Not here: what else a child is told (`preparation.py`).
 """
 
@@ -158,3 +159,7 @@ def _is_guarded(lines: list[str], number: int) -> bool:
         if depth == 0:
             break
     return False
+
+
+if "__main__" in sys.modules:  # an embedding program may have none
+    sys.modules.setdefault(NAME, sys.modules["__main__"])  # for what children send: they say `__mp_main__.Class`

@@ -45,6 +45,33 @@ def test_functions_of_standard_input_and_of_a_command_run_in_children(run: Run, 
         assert (done.stdout, done.stderr, done.returncode) == (f"49 ['{method}']\n", "", 0)
 
 
+SENDS_ITS_OWN = """
+import procession as mp
+class Point:
+    def __init__(self, x): self.x = x
+def send(queue):
+    queue.put(Point(1))
+def make(x):
+    return Point(x)
+if __name__ == "__main__":
+    ctx = mp.get_context("{method}")
+    queue = ctx.Queue()
+    process = ctx.Process(target=send, args=(queue,))
+    process.start()
+    print(isinstance(queue.get(timeout=30), Point))
+    process.join()
+    with ctx.Pool(1) as pool:
+        print(isinstance(pool.apply(make, (2,)), Point))
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("arguments", [["program.py"], ["-m", "program"]], ids=["script", "module"])
+def test_children_can_send_objects_of_the_main_modules_classes(run: Run, method: str, arguments: list[str]) -> None:
+    done = run(*arguments, files={"program.py": SENDS_ITS_OWN.replace("{method}", method)})
+    assert (done.stdout.splitlines(), done.stderr) == (["True", "True"], "")
+
+
 INTERACTIVE = """
 import procession as mp
 ctx = mp.get_context({method!r})
