@@ -17,9 +17,9 @@ from procession._channels.select import wait
 from procession._os.faults import StackFile, memory_kills
 from procession._pools.failures import open_value, unpack_failure
 from procession._pools.functions import FunctionRef, FunctionStore
-from procession._pools.jobs import Answer
 from procession._pools.obituary import describe_task, no_worker_starts, starting_failed, worker_died
 from procession._pools.sending import put_block, put_pickled
+from procession._pools.words import Answer
 from procession._pools.worker import READY, RUNNING, Claims, Ring, Stacks, work
 from procession.errors import StartError
 

@@ -12,7 +12,7 @@ import itertools
 import threading
 
 from procession._pools.books import Block, Task
-from procession._pools.jobs import Call
+from procession._pools.words import Call
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:

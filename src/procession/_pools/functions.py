@@ -1,9 +1,9 @@
-"""Functions on their way to workers: pickled once, kept in the arena, unpickled once by each worker.
+"""Functions on their way to workers: pickled once, and kept in the arena.
 
-Promises: a function that pickle names by module and name (the usual case) is pickled once for a pool; anything else (methods, partials,
+Promises: a function that is found by module and name (the usual case) is written down once for a pool; anything else (methods, partials,
 callables with state) once for each job, so that its state is that of the call. What pickle cannot name goes by value (cloudpickle),
 and so does what it names in a main module that workers cannot import (interactive, `-c`, standard input).
-Not here: arguments.
+Not here: arguments, workers (`function_table.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import io
 import types
 
 from procession._channels.pickling import ForkingPickler
+from procession._pools.function_table import NAMED, SEPARATOR
 from procession._primitives.memory import Memory
 from procession._processes import main_module
+from procession._processes.start_data import global_name
 from procession._runtime import state
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
@@ -21,14 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, ClassVar
 
-__all__ = ["FunctionRef", "FunctionStore", "FunctionTable", "dumps_function"]
+__all__ = ["FunctionRef", "FunctionStore", "dumps_function"]
 
 KEPT = 256  # functions that a pool keeps pickled; past that the oldest is pickled again
-KEPT_BY_WORKER = 64
 
 
 def dumps_function(func: Any) -> bytes:
-    """A callable, pickled by reference if it can be named, by value if not; raises what pickle raised if neither is possible."""
+    """A callable, by its name if it has one, else pickled; raises what pickle raised if neither is possible."""
+    found = _name(func)
+    if found is not None:
+        return NAMED + SEPARATOR.join(found).encode()
     try:
         named = bytes(ForkingPickler.dumps(func))
     except Exception as error:  # noqa: BLE001 - pickle raises many; the second try decides
@@ -39,6 +43,13 @@ def dumps_function(func: Any) -> bytes:
     if b"__main__" in named and not main_module.is_importable():
         return _by_value(func)
     return named
+
+
+def _name(func: Any) -> tuple[str, str] | None:
+    """(module, qualified name) of a plain function that workers find by them; None: it takes a pickle."""
+    if type(func) is not types.FunctionType or types.FunctionType in state.reducers:
+        return None
+    return global_name(func)
 
 
 def _by_value(func: Any) -> bytes:
@@ -83,25 +94,3 @@ class FunctionStore:
                 del self._refs[next(iter(self._refs))]
             ref = self._refs[func] = FunctionRef(func)
         return ref
-
-
-class FunctionTable:
-    """The functions that a worker has met."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, int], Any] = {}
-
-    def load(self, offset: int, generation: int) -> Any:
-        """The function at a place; raises what unpickling raises."""
-        known = self._known.get((offset, generation))
-        return self._fetch((offset, generation)) if known is None else known
-
-    def _fetch(self, place: tuple[int, int]) -> Any:
-        memory = Memory.attach(place)
-        with memoryview(memory) as view:
-            size = int.from_bytes(view[:8], "little")
-            func = ForkingPickler.loads(bytes(view[8 : 8 + size]))
-        if len(self._known) >= KEPT_BY_WORKER:
-            del self._known[next(iter(self._known))]
-        self._known[place] = func
-        return func

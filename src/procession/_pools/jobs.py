@@ -1,7 +1,7 @@
-"""The life of a pool and of a task, as tables; and the words of the messages between pool and workers.
+"""The life of a pool and of a task, as tables.
 
 Promises: an illegal event raises `InternalError` and changes nothing.
-Not here: doing any of it (`dispatch.py`, `worker.py`).
+Not here: doing any of it (`dispatch.py`), the messages between pool and workers (`words.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from procession.errors import InternalError
 
-__all__ = ["NEXT_POOL", "NEXT_TASK", "Answer", "Call", "PoolState", "TaskState", "advance_pool", "advance_task"]
+__all__ = ["NEXT_POOL", "NEXT_TASK", "PoolState", "TaskState", "advance_pool", "advance_task"]
 
 
 class PoolState(Enum):
@@ -76,23 +76,3 @@ def advance_task(state: TaskState, event: str) -> TaskState:
         return NEXT_TASK[state, event]
     except KeyError:
         raise InternalError(f"a task in state {state.name} cannot be {event}") from None
-
-
-class Call:
-    """What a task asks for (exact ints, which the codec writes); its message is (call, function's offset, its generation, payload)."""
-
-    ARGS = 0  # payload: args                func(*args)
-    ARGS_KWDS = 1  # payload: (args, kwds)   func(*args, **kwds)
-    MAP = 2  # payload: items                [func(item) for item in items]
-    STARMAP = 3  # payload: items            [func(*item) for item in items]
-    PICKLED = 8  # added to one of the above: the payload is bytes that have to be unpickled
-
-
-class Answer:
-    """What a worker answers (exact ints); its message is (sequence of the task, answer, payload)."""
-
-    VALUE = 0  # payload: the value
-    PICKLED = 1  # payload: the value, pickled
-    ERROR = 2  # payload: (exception, traceback as text), pickled
-    NO_START = 3  # payload as for ERROR: the initializer failed; in place of the sequence, the worker's process id
-    LEAVING = 4  # the worker has done its tasks, and leaves; in place of the sequence, its process id

@@ -6,7 +6,7 @@ Not here: finding out that they died (`crew.py`), the exception itself (`errors.
 
 from __future__ import annotations
 
-from procession._pools.jobs import Call
+from procession._pools.words import Call
 from procession.errors import WorkerDied
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms

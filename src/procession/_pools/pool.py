@@ -17,9 +17,10 @@ from procession._pools.books import Block
 from procession._pools.crew import ProcessCrew
 from procession._pools.dispatch import Dispatcher
 from procession._pools.feeding import Feed
-from procession._pools.jobs import Call, PoolState, advance_pool
+from procession._pools.jobs import PoolState, advance_pool
 from procession._pools.results import AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession._pools.threads import ThreadCrew
+from procession._pools.words import Call
 from procession._runtime import Finalizer, state
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms

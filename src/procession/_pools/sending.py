@@ -8,8 +8,8 @@ Not here: numbers (`books.py`).
 from __future__ import annotations
 
 from procession import _native
-from procession._pools.jobs import Call
 from procession._pools.parcels import pack
+from procession._pools.words import Call
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 
-from procession._pools.jobs import Answer, Call
+from procession._pools.words import Answer, Call
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:

@@ -8,28 +8,31 @@ Not here: what becomes of a dead worker's tasks (`crew.py`).
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
 
-from procession import _native
+from procession import _native, errors
 from procession._os.cpus import give_way
 from procession._os.faults import report_crashes_to
-from procession._pools.failures import pack_failure, pack_value
-from procession._pools.functions import FunctionTable
-from procession._pools.jobs import Answer, Call
-from procession._pools.parcels import unpack
+from procession._pools.function_table import FunctionTable
+from procession._pools.words import Answer, Call
 from procession._primitives.sharing import Shared
 from procession._runtime import state
-from procession.errors import ShutDown
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["READY", "RUNNING", "Claims", "Ring", "Stacks", "work"]
+__all__ = ["LATER", "READY", "RUNNING", "Claims", "Ring", "Stacks", "work"]
 
+PACKAGE = __name__.partition(".")[0]
+LATER = (
+    f"{PACKAGE}._pools.failures",
+    f"{PACKAGE}._pools.parcels",
+)  # import pickle: 7 ms that many a worker does not need
 RUNNING = 2  # the word of a row that holds 1 + the sequence of the task that is running; words 0 and 1 are the claim
 READY = 3  # the word of a row that is 1 when the initializer has returned
 BATCH = 64  # tasks taken at once, at most
@@ -86,6 +89,7 @@ def work(
 ) -> None:
     """The main function of a worker process: returns when the pool is closed, or after `maxtasks` tasks."""
     _tasks, results, claims, row, _size, stacks = ends
+    _load_channels_later()
     try:
         stacks.use()
         _reseed()
@@ -93,13 +97,30 @@ def work(
             if initializer is not None:
                 initializer(*initargs)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - see below
-            results.put_plain((os.getpid(), Answer.NO_START, pack_failure(error)))  # the pool tells everybody who waits
+            results.put_plain(
+                (os.getpid(), Answer.NO_START, _pack_failure(error))
+            )  # the pool tells everybody who waits
             return
         claims.store(row, READY, 1)
         if not _Worker(ends).run(maxtasks):
             results.put_plain((os.getpid(), Answer.LEAVING, None))
     except KeyboardInterrupt:
         return  # the terminal interrupts the whole group: the pool's owner says so, once
+
+
+def _pack_failure(error: BaseException) -> bytes:
+    packed: bytes = importlib.import_module(LATER[0]).pack_failure(error)
+    return packed
+
+
+def _load_channels_later() -> None:
+    """Let the core find what it needs for messages beyond the codec's, if one arrives."""
+    channels = f"{PACKAGE}._channels"
+    if channels not in sys.modules:
+        _native.configure(
+            fallback_loads=lambda data: importlib.import_module(f"{channels}.pickling").fallback_loads(data),
+            fallback_unpack=lambda block: importlib.import_module(channels).unpack(block),
+        )
 
 
 def _reseed() -> None:
@@ -129,7 +150,7 @@ class _Worker:
                 self._linger()
             try:
                 batch = self._tasks.get_claimed(self._claims, self._row, self._width(left))
-            except ShutDown:
+            except errors.ShutDown:  # looked up then only
                 return True
             _native.fault_point("pool.worker.taken")
             begun = time.perf_counter()
@@ -167,7 +188,7 @@ class _Worker:
             except SystemExit:
                 raise  # the task ends its worker, as it asked; the pool reports it
             except BaseException as error:
-                answer(claims, row, sequence, Answer.ERROR, pack_failure(error))
+                answer(claims, row, sequence, Answer.ERROR, _pack_failure(error))
                 if isinstance(error, KeyboardInterrupt):
                     raise
             else:
@@ -175,10 +196,10 @@ class _Worker:
                     if not answer(claims, row, sequence, 0, value):
                         self._answer_pickled(sequence, value)
                 except MemoryError as error:
-                    answer(claims, row, sequence, Answer.ERROR, pack_failure(error))
+                    answer(claims, row, sequence, Answer.ERROR, _pack_failure(error))
 
     def _answer_pickled(self, sequence: int, value: Any) -> None:
-        packed, payload = pack_value(value)
+        packed, payload = importlib.import_module(LATER[0]).pack_value(value)
         answer = Answer.PICKLED if packed else Answer.ERROR
         if self._results.answer(self._claims, self._row, sequence, answer, payload):
             return
@@ -192,7 +213,7 @@ class _Worker:
         call, offset, generation, payload = message
         func = self._functions.load(offset, generation)
         if call & Call.PICKLED:
-            payload = unpack(payload)
+            payload = importlib.import_module(LATER[1]).unpack(payload)
             call &= ~Call.PICKLED
         if call == Call.ARGS:
             return func(*payload)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from procession._processes.process import BaseProcess
     from procession._processes.reaper import Child
 
-__all__ = ["own_modules", "pack", "pack_preparation"]
+__all__ = ["global_name", "own_modules", "pack", "pack_preparation"]
 
 OWN = f"{__name__.partition('.')[0]}._"
 MOST_MODULES = 50  # so that their names fit a packet
@@ -124,7 +124,7 @@ def _simplified(process: BaseProcess) -> tuple[Any, ...] | None:
     target = attributes.pop("_target", None)
     if not _is_plain(cls) or "_kwargs" not in attributes or (target is not None and type(target) is not FunctionType):
         return None
-    names = (_global_name(cls), None if target is None else _global_name(target))
+    names = (global_name(cls), None if target is None else global_name(target))
     reduced = {*copyreg.dispatch_table, *state.reducers}
     if (
         names[0] is None
@@ -145,7 +145,7 @@ def _is_plain(cls: type) -> bool:
     return all(getattr(cls, name) is getattr(object, name) for name in plain) and not hasattr(cls, "__setstate__")
 
 
-def _global_name(obj: Any) -> tuple[str, str] | None:
+def global_name(obj: Any) -> tuple[str, str] | None:
     """(module, qualified name) by which a child finds a function or class; None if it cannot be found so."""
     module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(name, str) or module not in sys.modules:

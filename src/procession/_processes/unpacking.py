@@ -26,10 +26,21 @@ if TYPE_CHECKING:
 
     from procession._processes.process import BaseProcess
 
-__all__ = ["CODEC", "LENGTH", "PICKLE", "SCANNED", "SIMPLE", "find_global", "unpack_preparation", "unpack_process"]
+__all__ = [
+    "CODEC",
+    "LENGTH",
+    "PICKLE",
+    "SCANNED",
+    "SIMPLE",
+    "find_global",
+    "unpack_preparation",
+    "unpack_process",
+    "unpickle",
+]
 
 LENGTH = 8
 CODEC, PICKLE, SIMPLE = b"C", b"P", b"S"
+FORKING = f"{__name__.partition('.')[0]}._channels.pickling"
 PEER = b"multiprocessing"  # names of this package are read as ours, by the named module's unpickler
 SCANNED = 64 << 10  # bytes that are looked through for it
 
@@ -55,12 +66,16 @@ def _decode(part: memoryview) -> Any:
     if part[:1] == CODEC:
         return _native.loads(part[1:])
     module, _, _ = bytes(part[1:64]).partition(b"\0")
-    pickled = part[len(module) + 2 :]
+    return unpickle(part[len(module) + 2 :], module.decode())
+
+
+def unpickle(pickled: bytes | memoryview, module: str = FORKING) -> Any:
+    """The object in a pickle; unless it is a plain one, by the `ForkingPickler` of a module."""
     if len(pickled) <= SCANNED and PEER not in bytes(pickled):
         from _pickle import loads  # noqa: PLC0415 - what `pickle` itself reads with, without the 4 ms that `pickle` takes
 
         return loads(pickled)
-    return importlib.import_module(module.decode()).ForkingPickler.loads(pickled)
+    return importlib.import_module(module).ForkingPickler.loads(pickled)
 
 
 def find_global(module: str, name: str) -> Any:

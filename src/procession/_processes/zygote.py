@@ -158,7 +158,8 @@ def _load(needed: list[bytes]) -> None:
     missing = [name for name in map(bytes.decode, needed) if name not in sys.modules and name.startswith(PACKAGE)]
     for name in missing:
         try:
-            importlib.import_module(name)
+            for later in getattr(importlib.import_module(name), "LATER", ()):  # what that imports when it needs it
+                importlib.import_module(later)
         except ImportError:
             continue  # the child meets it as well, and tells
     if missing:

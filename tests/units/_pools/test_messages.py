@@ -6,8 +6,8 @@ import pytest
 
 from procession._pools.books import Block
 from procession._pools.functions import FunctionStore
-from procession._pools.jobs import Call
 from procession._pools.sending import put_block
+from procession._pools.words import Call
 from procession._pools.worker import RUNNING, Claims, Ring
 
 HELD = [1, [2, 3], {"four": 5}]  # as a worker holds the value that it answers

@@ -304,7 +304,7 @@ def test_a_thread_pool_has_the_same_calls() -> None:
 
 def test_the_messages_of_tasks_need_no_pickle() -> None:
     from procession import _native
-    from procession._pools.jobs import Answer, Call
+    from procession._pools.words import Answer, Call
 
     words = [value for cls in (Call, Answer) for name, value in vars(cls).items() if name.isupper()]
     assert len(words) == 10

@@ -62,6 +62,50 @@ def test_a_spawned_child_imports_no_heavy_module_of_the_standard_library(
     assert sorted((loaded - plain) & (HEAVY - needed)) == []
 
 
+WORKER = """
+import sys
+def loaded(_):
+    return sorted(sys.modules)
+class Large:
+    def __init__(self, content): self.content = content
+    def __reduce_ex__(self, protocol):
+        from pickle import PickleBuffer
+        return Large, (PickleBuffer(self.content),)
+def size(large):
+    return len(memoryview(large.content)), large
+def fail(text):
+    raise ValueError(text)
+if __name__ == "__main__":
+    import procession as mp
+    with mp.get_context("{method}").Pool(1) as pool:
+        print(*pool.map(loaded, [1], 1)[0])
+        length, large = pool.apply(size, (Large(bytearray(1 << 20)),))
+        print(length, len(memoryview(large.content)))
+        try:
+            pool.apply(fail, ("as it should",))
+        except ValueError as error:
+            print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_spawned_worker_imports_what_messages_beyond_the_codec_take_when_one_comes(tmp_path: Path) -> None:
+    loaded, *rest = output_of(tmp_path, WORKER.replace("{method}", "spawn")).splitlines()
+    plain = {*subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, timeout=50, check=True
+    ).stdout.split()}  # fmt: skip
+    assert "procession._pools.worker" in loaded
+    assert sorted(({*loaded.split()} - plain) & (HEAVY - READS_PICKLES)) == []
+    assert rest == ["1048576 1048576", "as it should"]
+
+
+@pytest.mark.slow
+def test_the_fork_server_imports_it_once_for_all_workers(tmp_path: Path) -> None:
+    loaded, *rest = output_of(tmp_path, WORKER.replace("{method}", "forkserver")).splitlines()
+    assert {"procession._pools.failures", "procession._pools.parcels"} <= {*loaded.split()}
+    assert rest == ["1048576 1048576", "as it should"]
+
+
 @pytest.mark.slow
 def test_what_a_spawned_child_has_not_closed_is_written_out_at_its_end(tmp_path: Path) -> None:
     target = tmp_path / "written"
