@@ -156,6 +156,13 @@ class PebblePool(Executor):
         self.executor.close()
         self.executor.join()
 
+    def apply(self, function: Callable[..., Any], argument: Any) -> Any:
+        return self.executor.schedule(function, (argument,)).result()
+
+    def submit_all(self, function: Callable[..., Any], arguments: Iterable[Any]) -> list[Any]:
+        futures = [self.executor.schedule(function, (argument,)) for argument in arguments]
+        return [future.result() for future in futures]
+
     def map(self, function: Callable[..., Any], arguments: Iterable[Any], chunksize: int | None = None) -> list[Any]:
         if chunksize is None:
             raise Lacking
@@ -205,7 +212,7 @@ class Mpire(Library):
 
 class MpirePool(StandardPool):
     def map(self, function: Callable[..., Any], arguments: Iterable[Any], chunksize: int | None = None) -> list[Any]:
-        return self.pool.map(function, arguments, chunk_size=chunksize)
+        return self.pool.map(function, arguments, chunk_size=chunksize, concatenate_numpy_output=False)
 
     def starmap(self, function: Callable[..., Any], arguments: Iterable[Any]) -> list[Any]:
         return self.pool.map(function, arguments)
@@ -229,8 +236,10 @@ class Aiomultiprocess(Library):
                 await pool.join()
 
             pool = runner.run(begin())
-            yield AsyncPool(pool, runner)
-            runner.run(end())
+            try:
+                yield AsyncPool(pool, runner)
+            finally:
+                runner.run(end())
 
 
 async def awaited(function: Callable[..., Any], argument: Any) -> Any:

@@ -80,7 +80,7 @@ def starmap(library: Library, scale: float) -> Figure:
 def imap(library: Library, scale: float) -> Figure:
     count = int(50_000 * scale)
     with library.pool(4) as pool:
-        pool.apply(nothing, 0)
+        pool.map(nothing, range(8), 1)
         began = time.perf_counter()
         check(list(pool.stream(nothing, range(count))) == list(range(count)), "results were wrong")
         return per_second(count, began)
@@ -90,7 +90,7 @@ def imap(library: Library, scale: float) -> Figure:
 def imap_unordered(library: Library, scale: float) -> Figure:
     count = int(50_000 * scale)
     with library.pool(4) as pool:
-        pool.apply(nothing, 0)
+        pool.map(nothing, range(8), 1)
         began = time.perf_counter()
         check(sorted(pool.stream_unordered(nothing, range(count))) == list(range(count)), "results were wrong")
         return per_second(count, began)
@@ -117,7 +117,7 @@ def skewed(library: Library, scale: float, call: str) -> Figure:
     """Makespan over what four workers need at best; the tasks sleep, so other work on the machine hardly matters."""
     tasks = [task * scale for task in SKEWED]
     with library.pool(4) as pool:
-        pool.apply(nothing, 0)
+        pool.map(nothing, range(8), 1)
         began = time.perf_counter()
         done = list(getattr(pool, call)(rest, tasks))
         makespan = time.perf_counter() - began
@@ -200,7 +200,7 @@ def imap_memory(library: Library, scale: float) -> Figure:
     """How much the parent grows while it reads the results of a long stream slowly, and stops a third of the way."""
     count = int(300_000 * scale)
     with library.pool(2) as pool:
-        pool.apply(nothing, 0)
+        pool.map(nothing, range(8), 1)
         before, largest = resident_mib(), 0.0
         for number, _ in enumerate(stream(library, pool, count)):
             if number % 1000 == 0:
