@@ -1,7 +1,8 @@
 /* filling.h: new buffers with their content: the fewest page faults that a copy can do with.
  *
  * A large block has pages that exist already, from its last use, or none. What has none is written through the descriptor: the kernel makes each page
- * and copies into it, in half of the time that it takes to make it, clear it, and map it at the first touch. What has pages is mapped, once a process,
+ * and copies into it, in half of the time that it takes to make it, clear it, and map it at the first touch. But it lets one process at a time do
+ * so: while one does, the others have their pages made and mapped. What has pages is mapped, once a process,
  * 64 KiB at a time, and copied into. A bit for each MiB of the arena says whether that was done, for the block that begins there (large blocks
  * have 1 MiB at least). It may be out of date (the pages were given back, others have come): then they are mapped as they are touched.
  * Promises: a buffer that was made holds all of its content, and touching any of it raises no SIGBUS.

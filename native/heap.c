@@ -25,6 +25,7 @@
 #define PN_STEP_MIN (64ull << 10)      /* pages reserved ahead for small blocks: 16 to 250 us in the section, once per step */
 #define PN_STEP_MAX (1ull << 20)
 #define PN_IDLE_KEEP (256ull << 20)    /* bytes of free large blocks that stay warm: fresh pages cost ten times a copy */
+#define PN_SPARED (32ull << 20)        /* bytes of those that spare_warm leaves to others: more than a pool sends ahead (_pools/sending.py) */
 #define PN_FLAG_PAGES 0x3fu             /* pn_block.flags: how many 32nds of a large block have pages */
 #define PN_HEAP_STATE 4096             /* offset of pn_heap: page 1 of the 64 KiB that belong to the header */
 
@@ -46,11 +47,14 @@ typedef struct pn_heap {
     _Atomic uint64_t high;
     _Atomic uint64_t in_use;
     _Atomic uint64_t idle;        /* derived: bytes of pages in free large blocks */
+    _Atomic int64_t writing;      /* filling.c's */
     pn_intent intent;
     _Atomic pn_off free[PN_CLASSES];
 } pn_heap;
 _Static_assert(sizeof(pn_arena_header) <= PN_HEAP_STATE, "the arena's header ends before the heap's state");
 _Static_assert(PN_HEAP_STATE + sizeof(pn_heap) <= PN_QUARANTINE_STATE, "the heap's state ends before the quarantine's");
+
+static _Atomic bool spares_warm; /* of this process */
 
 static pn_heap *state(void) { return (pn_heap *)(void *)(pn_base + PN_HEAP_STATE); }
 /* SAFETY: offsets on free lists and in the intent were made by carve(). */
@@ -161,6 +165,12 @@ static pn_code reserve_low(pn_heap *heap, uint64_t end) {
     return PN_OK;
 }
 
+/* A few pages are mapped: the kernel lets one process at a time reserve or write, which takes 0.4 ms a MiB. */
+static pn_code get_pages(pn_off from, uint64_t size) {
+    if (size <= PN_STEP_MAX && pn_memory_make_pages(pn_at(from), size)) return PN_OK;
+    return pn_memory_reserve(pn_arena_fd, from, size);
+}
+
 /* Where a new block of this class would lie, with pages for its header: not yet taken. 0: no address space or no memory. */
 static pn_off carve(pn_heap *heap, uint32_t size_class) {
     uint64_t bytes = class_bytes(size_class), low = get(&heap->low), high = get(&heap->high);
@@ -168,7 +178,7 @@ static pn_off carve(pn_heap *heap, uint32_t size_class) {
     pn_off off = low;
     if (bytes >= PN_LARGE) {
         off = (high - bytes) & ~(PN_PAGE - 1);
-        if (off < get(&heap->reserved) || pn_memory_reserve(pn_arena_fd, off, PN_PAGE) != PN_OK) return 0;
+        if (off < get(&heap->reserved) || get_pages(off, PN_PAGE) != PN_OK) return 0;
     } else if (reserve_low(heap, low + bytes) != PN_OK) {
         return 0;
     }
@@ -179,15 +189,21 @@ static pn_off carve(pn_heap *heap, uint32_t size_class) {
     return off;
 }
 
+static bool spares_the_last(const pn_heap *heap, uint32_t size_class) {
+    uint64_t bytes = class_bytes(size_class);
+    if (bytes < PN_LARGE || !atomic_load_explicit(&spares_warm, memory_order_relaxed)) return false;
+    return get(&heap->idle) < bytes + (bytes > PN_SPARED ? bytes : PN_SPARED);
+}
+
 /* A free block of this class, or of one up to four times as large when the address space is used up. */
 static pn_off choose(pn_heap *heap, uint32_t size_class, bool *fresh) {
     pn_off off = get(&heap->free[size_class]);
     *fresh = false;
-    if (PN_LIKELY(off != 0)) return off;
+    if (PN_LIKELY(off != 0) && !spares_the_last(heap, size_class)) return off;
     *fresh = true;
     if (PN_LIKELY((off = carve(heap, size_class)) != 0)) return off;
     *fresh = false;
-    for (uint32_t c = size_class + 1; c < PN_CLASSES && c <= size_class + 8; c++)
+    for (uint32_t c = size_class; c < PN_CLASSES && c <= size_class + 8; c++)
         if ((off = get(&heap->free[c])) != 0) return off;
     return 0;
 }
@@ -257,9 +273,9 @@ pn_code pn_heap_reserve(pn_off off, uint64_t bytes) {
     uint64_t unit = class_bytes(block->size_class) / 32;
     uint64_t from = block->flags & PN_FLAG_PAGES, to = (bytes + unit - 1) / unit;
     if (to <= from) return PN_OK;
-    if (pn_memory_reserve(pn_arena_fd, off + from * unit, (to - from) * unit) != PN_OK) {
+    if (get_pages(off + from * unit, (to - from) * unit) != PN_OK) {
         pn_heap_trim();
-        if (pn_memory_reserve(pn_arena_fd, off + from * unit, (to - from) * unit) != PN_OK) return PN_NOMEM;
+        if (get_pages(off + from * unit, (to - from) * unit) != PN_OK) return PN_NOMEM;
     }
     block->flags = (uint8_t)to;
     return PN_OK;
@@ -361,6 +377,8 @@ void pn_heap_trim(void) {
     }
 }
 
+_Atomic int64_t *pn_heap_writing(void) { return &state()->writing; }
+void pn_heap_spare_warm(void) { atomic_store(&spares_warm, true); }
 uint64_t pn_block_bytes(const pn_block *block) { return class_bytes(block->size_class); }
 uint64_t pn_heap_in_use(void) { return pn_base == NULL ? 0 : atomic_load(&state()->in_use); }
 uint64_t pn_heap_idle(void) { return pn_base == NULL ? 0 : atomic_load(&state()->idle); }

@@ -41,6 +41,9 @@ void pn_heap_free(_Atomic pn_off *src);
 uint64_t pn_block_bytes(const pn_block *block);  /* its usable size, header included */
 uint64_t pn_heap_in_use(void);                   /* bytes handed out */
 uint64_t pn_heap_idle(void);                     /* bytes of pages in free blocks of 1 MiB and more: what need not be fresh */
+/* From now on this process takes free large blocks only while others have enough of them left, and fresh ones otherwise: for many processes that fill
+ * blocks for one which keeps them, and which would be the only one to pay for fresh pages. */
+void pn_heap_spare_warm(void);
 /* Gives the pages of free large blocks back to the kernel. */
 void pn_heap_trim(void);
 

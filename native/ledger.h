@@ -82,6 +82,7 @@ pn_code pn_heap_alloc_alive(uint64_t bytes, pn_kind kind, uint64_t life, bool is
 bool pn_heap_lacks_pages(pn_off off, uint64_t bytes);
 pn_code pn_heap_reserve(pn_off off, uint64_t bytes);
 void pn_heap_has_pages(pn_off off, uint64_t end);
+_Atomic int64_t *pn_heap_writing(void); /* a word for filling.c */
 #define PN_LARGE (1ull << 20) /* bytes of a block: from here on page-aligned, and with pages of its own */
 pn_code pn_heap_alloc_once(uint64_t bytes, pn_kind kind, _Atomic pn_off *dest); /* OK and no block if *dest is not 0: the first thread wins */
 #define PN_FLAG_QUARANTINED 0x80u /* pn_block.flags */

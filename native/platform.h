@@ -40,6 +40,8 @@ void pn_memory_unmap(void *base, uint64_t size);
 pn_code pn_memory_reserve(int fd, uint64_t from, uint64_t size); /* pages exist afterwards, or PN_NOMEM: never SIGBUS later */
 /* Copies into it, and makes pages where there are none. PN_NOMEM; PN_SYSTEM: refused, by a limit on file sizes, say. Never a signal. */
 pn_code pn_memory_write(int fd, uint64_t at, const void *bytes, uint64_t size);
+/* All pages of these bytes exist afterwards, and are mapped; false: who knows. Many processes may do so at once. */
+bool pn_memory_make_pages(void *from, uint64_t size);
 void pn_memory_punch(int fd, uint64_t from, uint64_t size);      /* gives pages back */
 uint64_t pn_memory_used(int fd);                                  /* bytes of pages that exist */
 pn_code pn_memory_size(int fd, uint64_t *size);

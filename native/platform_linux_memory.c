@@ -17,6 +17,9 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x8u /* Linux 6.3 */
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 #define RESERVE_PIECE (4ull << 20) /* bytes a call: a signal undoes one call, so that pieces make progress in a storm of signals */
 
 static pn_code out_of_memory_or_system(void) {
@@ -99,6 +102,11 @@ pn_code pn_memory_write(int fd, uint64_t at, const void *bytes, uint64_t size) {
         else if (n == 0 || errno != EINTR) return n < 0 && (errno == ENOMEM || errno == ENOSPC) ? PN_NOMEM : PN_SYSTEM;
     }
     return PN_OK;
+}
+
+bool pn_memory_make_pages(void *from, uint64_t size) {
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), before = (uintptr_t)from % page;
+    return madvise((char *)from - before, (size_t)(size + before), MADV_POPULATE_WRITE) == 0;
 }
 
 void pn_memory_punch(int fd, uint64_t from, uint64_t size) {

@@ -55,6 +55,12 @@ static PyObject *arena_cap(PyObject *module, PyObject *const *args, Py_ssize_t n
     return PyLong_FromUnsignedLongLong(atomic_load_explicit(&pn_header()->cap, memory_order_acquire));
 }
 
+static PyObject *arena_spare_warm(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    pn_heap_spare_warm();
+    Py_RETURN_NONE;
+}
+
 static PyObject *arena_trim(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     Py_BEGIN_ALLOW_THREADS
@@ -74,6 +80,8 @@ PyMethodDef arena_functions[] = {
     {"arena_in_use", arena_in_use, METH_NOARGS, "arena_in_use()\n--\n\nBytes handed out."},
     {"arena_pages", arena_pages, METH_NOARGS, "arena_pages()\n--\n\nBytes of pages that exist."},
     {"arena_cap", FAST(arena_cap), METH_FASTCALL, "arena_cap(cap=None, /)\n--\n\nThe soft limit on bytes handed out; set to cap if given."},
+    {"arena_spare_warm", arena_spare_warm, METH_NOARGS,
+     "arena_spare_warm()\n--\n\nLeave free large blocks to other processes, while there are few, and take fresh ones."},
     {"arena_trim", arena_trim, METH_NOARGS, "arena_trim()\n--\n\nClear up after the dead, and give the pages of free large blocks back."},
     {NULL, NULL, 0, NULL},
 };

@@ -78,6 +78,33 @@ TEST(beyond_the_cap_nothing_is_made) {
     CHECK(take_census().used == pn_heap_in_use() && pn_heap_in_use() < MIB);
 }
 
+TEST(while_another_writes_pages_are_made_in_another_way) {
+    make_content(0);
+    CHECK(pn_self() != 0);
+    pn_buffer_free(make_filled(1000));
+    int64_t now = pn_clock() + (1ll << 40); /* ahead: for as long as this takes */
+    atomic_store(pn_heap_writing(), now);
+    pn_off first = make_filled(BYTES), second = make_filled(MIB);
+    CHECK(atomic_load(pn_heap_writing()) == now); /* it is still the other's turn */
+    CHECK(!pn_heap_lacks_pages(first, BYTES) && !pn_heap_lacks_pages(second, MIB));
+    atomic_store(pn_heap_writing(), pn_clock() - (1ll << 40)); /* it was killed long ago */
+    pn_off third = make_filled(2 * MIB);
+    CHECK(atomic_load(pn_heap_writing()) == 0 && !pn_heap_lacks_pages(third, 2 * MIB));
+}
+
+TEST(who_spares_warm_blocks_takes_them_once_there_are_plenty) {
+    enum { N = 40 };
+    pn_off at[N];
+    make_content(0);
+    CHECK(pn_self() != 0);
+    for (int i = 0; i < N; i++) at[i] = make_filled(MIB);
+    pn_heap_spare_warm();
+    pn_buffer_free(at[0]);
+    CHECK(make_filled(MIB) != at[0]);
+    for (int i = 1; i < N; i++) pn_buffer_free(at[i]);
+    CHECK(make_filled(MIB) == at[N - 1]);
+}
+
 TEST(a_forked_child_fills_blocks_that_its_parent_had_filled) {
     make_content(0);
     pn_buffer_free(make_filled(BYTES));
@@ -95,4 +122,5 @@ TEST(a_forked_child_fills_blocks_that_its_parent_had_filled) {
 
 TESTS(RUN(a_buffer_has_its_content_on_fresh_pages_on_old_ones_and_on_some_of_both), RUN(all_its_pages_exist_and_are_known),
       RUN(a_limit_on_file_sizes_makes_it_slower_and_kills_nobody), RUN(beyond_the_cap_nothing_is_made),
+      RUN(while_another_writes_pages_are_made_in_another_way), RUN(who_spares_warm_blocks_takes_them_once_there_are_plenty),
       RUN(a_forked_child_fills_blocks_that_its_parent_had_filled))

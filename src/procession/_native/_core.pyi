@@ -45,6 +45,7 @@ def arena_uuid() -> bytes: ...  # 16 bytes
 def arena_in_use() -> int: ...  # bytes handed out
 def arena_pages() -> int: ...  # bytes of pages that exist
 def arena_cap(cap: int | None = None, /) -> int: ...  # get, or set, the soft cap in bytes
+def arena_spare_warm() -> None: ...
 def arena_trim() -> None: ...
 
 # ── the process table ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -18,14 +18,14 @@ from procession._os.faults import StackFile, memory_kills
 from procession._pools.failures import open_value, unpack_failure
 from procession._pools.functions import FunctionRef, FunctionStore
 from procession._pools.obituary import describe_task, no_worker_starts, starting_failed, worker_died
-from procession._pools.sending import put_block, put_pickled
+from procession._pools.sending import put_block, put_pickled, tasks_ahead
 from procession._pools.words import Answer
 from procession._pools.worker import READY, RUNNING, Claims, Ring, Stacks, work
 from procession.errors import StartError
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from procession._pools.books import Block, Task
@@ -209,6 +209,10 @@ class ProcessCrew:
     def send_block(self, block: Block) -> None:
         """Put the tasks in the queue."""
         put_block(self._tasks, block)
+
+    def ahead(self, payloads: Sequence[Any]) -> int | None:
+        """As many as workers, and some to come, or as fit into a few megabytes; None: all."""
+        return tasks_ahead(payloads, self._size)
 
     def position(self, _at_most: int) -> int:
         """How many tasks the queue has numbered."""

@@ -13,10 +13,10 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from procession._pools.books import Books
-from procession.errors import ResultsDiscarded
+from procession._pools.failures import discarded, swallowed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from procession._pools.books import Block, Job, Task
     from procession._pools.results import AsyncResult
@@ -58,6 +58,10 @@ class Crew(Protocol):
 
     def open(self, answer: int, payload: Any, sequence: int) -> tuple[bool, Any] | None:
         """(success, value or exception); None: it was a word about the worker, not about a task."""
+        ...
+
+    def ahead(self, payloads: Sequence[Any]) -> int | None:
+        """How many of a map's tasks may be sent before one of them is answered; None: all of them."""
         ...
 
     def check(self, dispatcher: Dispatcher) -> None:
@@ -205,7 +209,7 @@ class Dispatcher:
     def _find_swallowed(self) -> None:
         with self._submitting:
             if self.crew.all_answered() and not self.drain(0):
-                self.books.settle_all(_swallowed())
+                self.books.settle_all(swallowed())
             self._interrupted = bool(self.books)
 
     def _follow(self, job: Job | None, timeout: float) -> None:
@@ -269,7 +273,7 @@ class Dispatcher:
 
     def discard(self) -> None:
         """The pool was terminated: whoever waits, or asks later, is told."""
-        self.fail_all(_discarded())
+        self.fail_all(discarded())
 
     # ── callbacks ────────────────────────────────────────────────────────────────────────────────────────────────────
     def call_back(self, callback: Callable[[Any], object], value: Any) -> None:
@@ -303,10 +307,19 @@ class Dispatcher:
         if self._attendant is None and self.books:
             self.attend()
 
-    def attend_feed(self, feed: Feeding) -> None:
-        """Have an input read ahead."""
+    def add_feed(self, feed: Feeding) -> None:
+        """There is an input that its caller reads; the helper thread, if there is one, does too."""
         with self._attending:
             self._feeds.append(feed)
+
+    def drop_ended_feeds(self) -> None:
+        """Forget the inputs that are at their end."""
+        with self._attending:
+            self._feeds = [feed for feed in self._feeds if not feed.ended]
+
+    def attend_feed(self, feed: Feeding) -> None:
+        """Have an input read ahead."""
+        self.add_feed(feed)
         self.attend()
         self._stir.set()
 
@@ -347,8 +360,7 @@ class Dispatcher:
 
     def _feed_all(self) -> None:
         moved = [feed.feed() for feed in self._feeds]
-        with self._attending:
-            self._feeds = [feed for feed in self._feeds if not feed.ended]
+        self.drop_ended_feeds()
         if not any(moved):
             self.advance(None, SLICE)
         else:
@@ -384,17 +396,3 @@ class Dispatcher:
         """Wait until every task is answered."""
         while self.busy():
             self.advance(None, SLICE)
-
-
-def _discarded() -> ResultsDiscarded:
-    return ResultsDiscarded(
-        "the pool was terminated (or left its `with` block) before this task had a result: call close() and join() before, "
-        "or get() the result inside the block"
-    )
-
-
-def _swallowed() -> ResultsDiscarded:
-    return ResultsDiscarded(
-        "the result of this task came while the thread that read it was interrupted (Ctrl-C, or an exception in a signal handler), "
-        "and was lost: run the task again if it may run twice"
-    )

@@ -10,12 +10,22 @@ import pickle
 
 from procession._channels.pickling import ForkingPickler
 from procession._pools.parcels import pack, unpack
+from procession.errors import ResultsDiscarded
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["MaybeEncodingError", "RemoteTraceback", "open_value", "pack_failure", "pack_value", "unpack_failure"]
+__all__ = [
+    "MaybeEncodingError",
+    "RemoteTraceback",
+    "discarded",
+    "open_value",
+    "pack_failure",
+    "pack_value",
+    "swallowed",
+    "unpack_failure",
+]
 
 
 class MaybeEncodingError(Exception):
@@ -104,3 +114,19 @@ def unpack_failure(packed: bytes) -> BaseException:
         return MaybeEncodingError(why, f"an exception of {len(packed)} bytes")
     error.__cause__ = RemoteTraceback(f'\n"""\n{text}"""')
     return error
+
+
+def discarded() -> ResultsDiscarded:
+    """What becomes of tasks whose pool is terminated."""
+    return ResultsDiscarded(
+        "the pool was terminated (or left its `with` block) before this task had a result: call close() and join() before, "
+        "or get() the result inside the block"
+    )
+
+
+def swallowed() -> ResultsDiscarded:
+    """What becomes of a task whose answer was lost between the queue and the books."""
+    return ResultsDiscarded(
+        "the result of this task came while the thread that read it was interrupted (Ctrl-C, or an exception in a signal handler), "
+        "and was lost: run the task again if it may run twice"
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pickle import PickleBuffer
     from typing import Any
 
-__all__ = ["pack", "unpack"]
+__all__ = ["pack", "size_of", "unpack"]
 
 PROTOCOL = 5  # the first with buffers beside the pickle
 
@@ -35,6 +35,14 @@ def pack(value: Any) -> bytes | tuple[Any, ...]:
     stream = io.BytesIO()
     pickling.ForkingPickler(stream, PROTOCOL, buffer_callback=keep).dump(value)
     return (stream.getvalue(), *buffers) if buffers else stream.getvalue()
+
+
+def size_of(parcel: bytes | tuple[Any, ...]) -> int:
+    """Its bytes."""
+    if isinstance(parcel, bytes):
+        return len(parcel)
+    size: int = len(parcel[0]) + sum(buffer.raw().nbytes for buffer in parcel[1:])
+    return size
 
 
 def unpack(parcel: bytes | tuple[Any, ...]) -> Any:

@@ -18,6 +18,7 @@ from procession._pools.crew import ProcessCrew
 from procession._pools.dispatch import Dispatcher
 from procession._pools.feeding import Feed
 from procession._pools.jobs import PoolState, advance_pool
+from procession._pools.pacing import PacedMap, PacedResult
 from procession._pools.results import AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult
 from procession._pools.threads import ThreadCrew
 from procession._pools.words import Call
@@ -128,13 +129,13 @@ class Pool:
 
     def map(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None) -> list[Any]:
         """`[func(item) for item in iterable]`, in chunks of `chunksize` items."""
-        return self._map(func, iterable, Call.MAP, chunksize).get()
+        return self._map_and_wait(func, iterable, Call.MAP, chunksize)
 
     def starmap(
         self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
     ) -> list[Any]:
         """`[func(*item) for item in iterable]`, in chunks of `chunksize` items."""
-        return self._map(func, iterable, Call.STARMAP, chunksize).get()
+        return self._map_and_wait(func, iterable, Call.STARMAP, chunksize)
 
     def map_async(
         self,
@@ -145,7 +146,8 @@ class Pool:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[Any]:
         """As `map`, but at once: an `AsyncResult`."""
-        result = self._map(func, iterable, Call.MAP, chunksize, callback, error_callback)
+        chunks = self._chunks_of(iterable, chunksize)
+        result = self._map(func, chunks, Call.MAP, callback, error_callback)
         self._dispatcher.attend_lightly()
         return result
 
@@ -158,23 +160,36 @@ class Pool:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[Any]:
         """As `starmap`, but at once: an `AsyncResult`."""
-        result = self._map(func, iterable, Call.STARMAP, chunksize, callback, error_callback)
+        chunks = self._chunks_of(iterable, chunksize)
+        result = self._map(func, chunks, Call.STARMAP, callback, error_callback)
         self._dispatcher.attend_lightly()
         return result
 
-    def _map(  # noqa: PLR0913 - what map_async takes, and how to call
+    def _chunks_of(self, iterable: Iterable[Any], chunksize: int | None) -> list[Sequence[Any]]:
+        self._check_running()
+        items: Sequence[Any] = iterable if hasattr(iterable, "__len__") else list(iterable)  # type: ignore[assignment]
+        return _chunks(items, self._chunksize(len(items), chunksize))
+
+    def _map_and_wait(
+        self, func: Callable[..., Any], iterable: Iterable[Any], call: int, chunksize: int | None
+    ) -> list[Any]:
+        chunks = self._chunks_of(iterable, chunksize)
+        ahead = self._crew.ahead(chunks) if chunks else None
+        if ahead is None:
+            return self._map(func, chunks, call).get()
+        result: PacedResult[Any] = PacedResult(self._dispatcher, func, len(chunks), self)
+        block = Block(result, 0, call, self._crew.prepare(func), chunks)
+        PacedMap(self._dispatcher, result, block, ahead).run()
+        return result.get()
+
+    def _map(
         self,
         func: Callable[..., Any],
-        iterable: Iterable[Any],
+        chunks: list[Sequence[Any]],
         call: int,
-        chunksize: int | None,
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[Any]:
-        self._check_running()
-        items: Sequence[Any] = iterable if hasattr(iterable, "__len__") else list(iterable)  # type: ignore[assignment]
-        size = self._chunksize(len(items), chunksize)
-        chunks = _chunks(items, size)
         dispatcher = self._dispatcher
         if callback is not None or error_callback is not None:
             dispatcher.attend(job_needs_answers=True)

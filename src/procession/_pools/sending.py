@@ -8,18 +8,22 @@ Not here: numbers (`books.py`).
 from __future__ import annotations
 
 from procession import _native
-from procession._pools.parcels import pack
+from procession._pools.parcels import pack, size_of
 from procession._pools.words import Call
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from procession._pools.books import Block, Task
     from procession._pools.results import AsyncResult
     from procession._pools.worker import Ring
 
-__all__ = ["put_block", "put_pickled"]
+__all__ = ["put_block", "put_pickled", "tasks_ahead"]
+
+LARGE = 64 << 10  # bytes of a task: smaller ones are sent faster together
+AHEAD = 16 << 20  # bytes: what is copied and read again while it is in the processors' caches, mostly
 
 
 def put_pickled(tasks: Ring, task: Task | AsyncResult[Any]) -> None:
@@ -42,6 +46,21 @@ def put_block(tasks: Ring, block: Block) -> None:
                 tasks.put(_pickled(call, offset, generation, payload))
     else:
         tasks.put_many([message if encodes(message[3]) else _pickled(*message) for message in messages])
+
+
+def tasks_ahead(payloads: Sequence[Any], workers: int) -> int | None:
+    """How many of these tasks may wait for the workers at once, by the size of the first and the last; None: all of them."""
+    size = max(_size(payloads[0]), _size(payloads[-1]))
+    if size < LARGE or size * len(payloads) <= AHEAD:
+        return None
+    return max(workers + 2, AHEAD // size)
+
+
+def _size(payload: Any) -> int:
+    """Bytes of the message, about."""
+    if _native.encodes(payload):
+        return len(_native.dumps(payload))
+    return size_of(pack(payload))
 
 
 def _pickled(call: int, offset: int, generation: int, payload: Any) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from procession._pools.words import Answer, Call
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from procession._pools.books import Block, Task
@@ -67,6 +67,10 @@ class ThreadCrew:
         self._sent += len(block.payloads)
         for sequence, payload in enumerate(block.payloads, block.first):
             self._tasks.put((sequence, block.call, block.func, payload))
+
+    def ahead(self, _payloads: Sequence[Any]) -> int | None:
+        """All: nothing is copied."""
+        return None
 
     def position(self, at_most: int) -> int:
         """A number that certainly was not used."""

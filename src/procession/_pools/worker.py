@@ -92,6 +92,7 @@ def work(
     _load_channels_later()
     try:
         stacks.use()
+        _native.arena_spare_warm()  # what it answers may be kept; what the pool sends comes back
         _reseed()
         try:
             if initializer is not None:
@@ -159,6 +160,7 @@ class _Worker:
             spent = (time.perf_counter() - begun) / len(batch)
             self._task_time += (spent - self._task_time) / 4
             left = None if left is None else left - len(batch)
+            del batch  # its arrays are not kept while it waits for more
         return False
 
     def _linger(self) -> None:
