@@ -82,6 +82,17 @@ static inline codec_result read_int(reader *r, unsigned bytes) {
     return push(r, PyLong_FromLongLong(bytes == 4 ? (int32_t)value : (int64_t)value));
 }
 
+/* One, and those that follow it, while the stack has room: lists are full of them. */
+static inline codec_result read_small_ints(reader *r) {
+    PyObject *const *known = r->state->small_ints, **top = r->top, **most = r->limit - AT_ONCE;
+    const uint8_t *at = r->at, *end = r->end;
+    if (PN_UNLIKELY(at == end)) return CODEC_CANNOT;
+    *top++ = Py_NewRef(known[*at++]);
+    for (; end - at >= 2 && *at == 'K' && top < most; at += 2) *top++ = Py_NewRef(known[at[1]]);
+    r->at = at, r->top = top;
+    return CODEC_OK;
+}
+
 static codec_result read_long(reader *r) {
     uint64_t bytes, value;
     if (!take_number(r, 1, &bytes) || bytes > 8) return CODEC_CANNOT;
@@ -318,7 +329,7 @@ static codec_result skip_frame(reader *r) {
 
 static inline codec_result step(reader *r, uint8_t code) {
     switch (code) {
-    case 'K': return read_int(r, 1);
+    case 'K': return read_small_ints(r);
     case 'M': return read_int(r, 2);
     case 'J': return read_int(r, 4);
     case 0x8a: return read_long(r);

@@ -90,6 +90,8 @@ static int core_exec(PyObject *module) {
     if (state->name_block == NULL || state->name_timeout == NULL || state->name_release == NULL || state->name_value == NULL ||
         state->name_get_lock == NULL)
         return -1;
+    for (long i = 0; i < SMALL_INTS; i++)
+        if ((state->small_ints[i] = PyLong_FromLong(i)) == NULL) return -1;
     return add_types(module, state) && add_functions(module) && add_reasons(module) ? 0 : -1;
 }
 
@@ -115,6 +117,7 @@ static int core_clear(PyObject *module) {
 #define CLEAR(member) Py_CLEAR(state->member);
     EACH_OBJECT(CLEAR)
     for (size_t i = 0; i < KEY_ENTRIES; i++) Py_CLEAR(state->keys[i].text);
+    for (size_t i = 0; i < SMALL_INTS; i++) Py_CLEAR(state->small_ints[i]);
     return 0;
 }
 

@@ -29,6 +29,8 @@ typedef struct known_key {
     size_t length;
 } known_key;
 
+#define SMALL_INTS 256 /* from 0 on: what one byte says; Python has each of them once */
+
 /* What `configure` sets, by the names of its arguments. */
 typedef struct configured {
     PyObject *owner_died, *stale, *broken_barrier, *shut_down, *empty, *full, *fallback_dumps, *fallback_loads, *fallback_pack, *fallback_unpack,
@@ -44,6 +46,7 @@ typedef struct core_state {
     configured with;
     PyObject *name_block, *name_timeout, *name_release, *name_value, *name_get_lock; /* interned */
     known_key keys[KEY_ENTRIES];
+    PyObject *small_ints[SMALL_INTS];
 } core_state;
 
 static inline core_state *state_of(PyObject *module) { return (core_state *)PyModule_GetState(module); }
