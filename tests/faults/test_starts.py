@@ -23,6 +23,7 @@ from procession._processes.start_forkserver import the_server
 from procession.connection import wait
 from procession.errors import StartError
 from tests.faults.matrix import EXITS, Resumer
+from tests.faults.pool.conftest import wait_until
 
 METHODS = ("fork", "spawn", "forkserver")
 ACTIONS = ("raise", "exit", "SIGKILL", "SIGSTOP")
@@ -160,6 +161,28 @@ def test_a_fork_server_that_fails_starts_each_process_once(point: str, action: s
     testing.run_isolated(start_by_an_unlucky_server, point, action, timeout=50).check()
 
 
+def start_a_pool_by_an_unlucky_server(point: str, action: str) -> None:
+    resumer = Resumer()
+    try:
+        with testing.fault(point, action, in_children=True):
+            the_server().ensure_running()
+        with mp.get_context("forkserver").Pool(4) as pool:  # several of its workers have been asked for by then
+            workers = [worker.pid for worker in pool._pool]
+            assert len({*workers}) == 4
+            assert None not in workers
+            assert pool.map(abs, range(-20, 0), 1) == list(range(20, 0, -1))
+    finally:
+        resumer.close()
+    check_starts("forkserver")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("point", IN_SERVER)
+def test_a_fork_server_that_fails_while_a_pool_asks_for_workers_is_replaced(point: str, action: str) -> None:
+    testing.run_isolated(start_a_pool_by_an_unlucky_server, point, action, timeout=50).check()
+
+
 def interrupt_starts(turns: int) -> int:
     """How many starts were interrupted, at all moments."""
     check_starts("forkserver")
@@ -191,6 +214,41 @@ def interrupt_starts(turns: int) -> int:
 @pytest.mark.slow
 def test_a_start_that_is_interrupted_leaves_no_child_behind(storm_factor: int) -> None:
     assert testing.run_isolated(interrupt_starts, 60 * storm_factor, timeout=50 * storm_factor).check() >= 15
+
+
+def interrupt_pool_starts(method: str, turns: int) -> int:
+    """How many starts of a pool were interrupted, at all moments."""
+    use_pool(method)
+    interrupted, main = 0, threading.get_ident()
+    for turn in range(turns):
+        presser = threading.Timer(turn * 1e-4, signal.pthread_kill, (main, signal.SIGINT))
+        pool = None
+        try:
+            presser.start()
+            pool = mp.get_context(method).Pool(4)
+            presser.join()
+        except KeyboardInterrupt:
+            interrupted += 1
+        presser.join()
+        if pool is not None:
+            pool.terminate()
+            pool.join()
+        assert mp.active_children() == []
+    use_pool(method)
+    starter = the_server().pid if method == "forkserver" else os.getpid()
+    wait_until(lambda: Path(f"/proc/{starter}/task/{starter}/children").read_text() == "")
+    return interrupted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_start_of_a_pool_that_is_interrupted_leaves_no_child_behind(method: str, storm_factor: int) -> None:
+    outcome = testing.run_isolated(interrupt_pool_starts, method, 40 * storm_factor, timeout=50 * storm_factor)
+    assert (outcome.traceback, outcome.timed_out) == ("", False)
+    assert (
+        outcome.left.processes == []
+    )  # a descriptor may be lost between the call that makes it and the name that keeps it
+    assert outcome.value >= 10
 
 
 # ── pools ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -21,6 +21,7 @@ from procession._pools.obituary import describe_task, no_worker_starts, starting
 from procession._pools.sending import put_block, put_pickled, tasks_ahead
 from procession._pools.words import Answer
 from procession._pools.worker import READY, RUNNING, Claims, Ring, Stacks, work
+from procession._processes.settling import settle, withdraw
 from procession.errors import StartError
 
 TYPE_CHECKING = False  # importing typing costs every child 3 ms
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["ProcessCrew"]
 
 Initial = tuple["Callable[..., object] | None", "tuple[Any, ...]", "int | None"]  # initializer, initargs, maxtasks
+AT_ONCE = 8  # starts under way: each holds three descriptors, and several on their way to the fork server
 TAKE = 256  # answers read at once
 GRACE = 0.5  # seconds that a terminated worker has before it is killed
 TRIES = 8  # starts that fail in a row, at least, before the crew gives up: an initializer that fails half the time gets through
@@ -70,13 +72,49 @@ class ProcessCrew:
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def fill(self) -> None:
-        """Start workers until the crew is whole."""
+        """Start workers until the crew is whole: several at once, so that one does not wait until the one before it exists."""
         taken = set(self._rows.values())
-        for row in range(self._size):
-            if row not in taken:
-                self._start_worker(row)
+        begun: list[tuple[int, BaseProcess]] = []
+        try:
+            for row in range(self._size):
+                if row not in taken:
+                    if len(begun) >= AT_ONCE:
+                        self._settle(*begun.pop(0))
+                    worker = self._make_worker(row)
+                    self._begin(worker, begun)
+                    begun.append((row, worker))
+        finally:
+            self._settle_all(begun)
 
-    def _start_worker(self, row: int) -> None:
+    def _begin(self, worker: BaseProcess, begun: list[tuple[int, BaseProcess]]) -> None:
+        try:
+            try:
+                worker.start()
+            except OSError:
+                if not begun:
+                    raise
+                self._settle_all(begun)  # each holds descriptors until then
+                worker.start()
+        except BaseException:  # an interrupt, too
+            self._undo_start(worker)
+            raise
+
+    def _settle_all(self, begun: list[tuple[int, BaseProcess]]) -> None:
+        """One that cannot be started takes no other with it; an interrupt takes all."""
+        errors = []
+        try:
+            while begun:
+                try:
+                    self._settle(*begun.pop(0))
+                except Exception as error:  # noqa: BLE001 - raised below
+                    errors.append(error)
+        finally:
+            for _row, worker in begun:
+                self._undo_start(worker)
+        if errors:
+            raise errors[0]
+
+    def _make_worker(self, row: int) -> BaseProcess:
         for word in (0, 1, RUNNING, READY):
             self._claims.store(row, word, 0)
         ends = (self._tasks, self._results, self._claims, row, self._size, Stacks(self._stacks.fd, row))
@@ -85,8 +123,12 @@ class ProcessCrew:
         worker.daemon = True
         worker._is_quiet = True  # at Ctrl-C the pool's owner says so, once
         worker._may_have_children = True  # daemonic ones: they go with it, as it goes with this process
+        worker._settles_later = True
+        return worker
+
+    def _settle(self, row: int, worker: BaseProcess) -> None:
         try:
-            worker.start()
+            settle(worker)
             _native.fault_point("pool.start.after")
             self._rows[worker] = row
             self._unready.add(worker)
@@ -100,10 +142,7 @@ class ProcessCrew:
         self._unready.discard(worker)
         if worker in self.workers:
             self.workers.remove(worker)
-        if getattr(worker, "pid", None) is not None:  # a context may make processes that are not ours
-            worker.kill()
-            worker.join()
-            worker.close()
+        withdraw(worker)
 
     def check(self, dispatcher: Dispatcher) -> None:
         """Settle what dead workers had taken, and replace them."""

@@ -70,6 +70,7 @@ class BaseProcess:
     _popen: Child | None = None
     _may_have_children = False  # though daemonic: a pool's worker
     _is_quiet = False  # says nothing when Ctrl-C ends it: a pool's worker
+    _settles_later = False  # `start()` need not wait until it exists, since `settle()` of `settling.py` will
     _start_method: ClassVar[str | None] = None
 
     def __init__(  # noqa: PLR0913 - the documented signature
@@ -126,7 +127,8 @@ class BaseProcess:
         self._lifecycle = following
         # The child has them. Kept here, they could keep this very object, or a queue, alive.
         del self._target, self._args, self._kwargs
-        state.children.add(self)
+        if self._popen.sentinel >= 0:  # else `settle()` does
+            state.children.add(self)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the process ends, at most `timeout` seconds (None: for ever)."""

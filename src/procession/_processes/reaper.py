@@ -53,20 +53,25 @@ class Child:
         ending.flush_standard_streams()
         _native.arena_open()
         _native.process_register(state.current.name)
-        self._lifeline = daemons.hold_lifeline() if process_obj.daemon else -1
+        self._lifeline = -1
         try:
+            if process_obj.daemon:
+                self._hold_lifeline()
             _native.fault_point("start.before")
             self._start(process_obj)
             _native.fault_point("start.after")
         except BaseException:  # an interrupt, too
-            self._give_up()
+            self.give_up()
             raise
 
     def _start(self, process_obj: BaseProcess) -> None:
         """Make the process, and set `pid` and `sentinel`. `_lifeline` is what a daemonic child needs, -1 for others."""
         raise NotImplementedError
 
-    def _give_up(self) -> None:
+    def settle(self) -> None:
+        """Wait until the child exists, where its start has left that for later (`settling.py`)."""
+
+    def give_up(self) -> None:
         """The start failed: nobody will ever ask for this child, so there shall be none."""
         if self.sentinel >= 0:
             self.kill()
@@ -74,6 +79,14 @@ class Child:
             self.poll()
         self._let_lifeline_go()
         self.close()
+
+    def _hold_lifeline(self) -> None:
+        held = _native.hold_interrupts()  # or Ctrl-C could come between the descriptors and whoever closes them
+        try:
+            self._lifeline = daemons.hold_lifeline()
+        finally:
+            if held:
+                _native.allow_interrupts()
 
     def _let_lifeline_go(self) -> None:
         if self._lifeline >= 0:

@@ -23,7 +23,7 @@ from procession.errors import StartError
 
 TYPE_CHECKING = False  # typing costs every child 3 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import ClassVar
 
     from procession._processes.process import BaseProcess
@@ -167,31 +167,55 @@ class Popen(Child):
     pid: int
     sentinel: int
     DupFd = ReceivedDescriptor
+    _channel: int = -1  # where the child's first word comes, until it has come
+    _given: Sequence[int] = ()  # what is to be closed then
 
     def _start(self, process_obj: BaseProcess) -> None:
         self._passed: list[int] = []
         lifeline = self.duplicate_for_child(self._lifeline) if process_obj.daemon else None
         in_doubt = main_module.may_be_unguarded()
         extra = {"lifeline": lifeline, "listened_to": in_doubt}
-        self._held, files = False, list[int]()
+        self._held, self._given, self._left = False, [], ATTEMPTS
         try:
-            needed = self._write(start_data.pack(process_obj, self, extra), files)
-            files.append(pidfd.open_self())
-            self._ask([*files, *self._passed], needed)
+            self._needed = self._write(start_data.pack(process_obj, self, extra), self._given)
+            self._given.append(pidfd.open_self())
+            self._ask()
+            if in_doubt or not process_obj._settles_later:
+                self._hear_of_birth()
         finally:
-            closing.close_all(files)
-            if self._held:
-                _native.allow_interrupts()
+            self._allow_interrupts()
         if in_doubt:
             self.wait_until_ready()
 
-    def _write(self, parts: list[bytes | memoryview], files: list[int]) -> list[bytes]:
-        """Append to `files` what the child is given; the modules it needs. From here on Ctrl-C waits, but for the answer to the request.
+    def settle(self) -> None:
+        """Wait until the child exists, if `start()` has left that for later."""
+        if self._channel >= 0:
+            self._held = _native.hold_interrupts()
+            try:
+                self._hear_of_birth()
+            finally:
+                self._allow_interrupts()
+
+    def _allow_interrupts(self) -> None:
+        if self._held:
+            _native.allow_interrupts()
+
+    def close(self) -> None:
+        """Close the descriptors; withdraw what was asked for and not answered yet. Idempotent."""
+        given, self._given = self._given, ()
+        channel, self._channel = self._channel, -1
+        closing.close_all(given)
+        if channel >= 0:
+            self._withdraw(channel)
+        super().close()
+
+    def _write(self, parts: list[bytes | memoryview], given: list[int]) -> list[bytes]:
+        """Append to `given` what the child is given; the modules it needs. From here on Ctrl-C waits, but for the answer to the request.
 
         (The parts must not be kept by the traceback of a start that fails.)
         """
         self._held = _native.hold_interrupts()
-        files.append(creation.file_of(*parts))
+        given.append(creation.file_of(*parts))
         return start_data.own_modules(parts)
 
     def duplicate_for_child(self, fd: int) -> int:
@@ -201,14 +225,22 @@ class Popen(Child):
         self._passed.append(fd)
         return len(self._passed) - 1
 
-    def _ask(self, descriptors: list[int], needed: list[bytes]) -> None:
-        """Ask until a server answers, and take in the child's first word."""
+    def _hear_of_birth(self) -> None:
+        """Take in the child's first word; ask again where a server has died."""
+        while not self._take_first_word():
+            self._ask()
+        closing.close_all(self._given)
+        self._given = ()
+
+    def _ask(self) -> None:
+        """Send the request to a server that runs; the answer comes on `_channel`."""
         server = the_server()
-        for _ in range(ATTEMPTS):
+        while self._left > 0:
+            self._left -= 1
             server.ensure_running()
             ours, theirs = packets.pair()
             try:
-                server.ask([theirs, *descriptors], needed)
+                server.ask([theirs, *self._given, *self._passed], self._needed)
             except ConnectionError:
                 closing.close_all([ours])
                 continue
@@ -217,23 +249,18 @@ class Popen(Child):
                 raise
             finally:
                 closing.close_all([theirs])
-            if self._take_first_word(ours):
-                return
+            self._channel, self._said = ours, Conversation()
+            return
         server.ensure_running()  # says so if a preload has failed
         raise StartError(
             "the fork server ended before it could start the process, twice: look for its last words on stderr"
         )
 
-    def _take_first_word(self, channel: int) -> bool:
+    def _take_first_word(self) -> bool:
         """False: neither the server nor a child of it has heard the request, and neither will."""
-        self._said = Conversation()
-        try:
-            _native.fault_point("start.forkserver.asked")
-            self._wait_interruptibly(channel)
-        except BaseException:  # Ctrl-C: who is born from now on finds nobody to tell, and ends
-            packets.stop_listening(channel)
-            self._abandon_unheard(channel)
-            raise
+        _native.fault_point("start.forkserver.asked")
+        self._wait_interruptibly(self._channel)
+        channel, self._channel = self._channel, -1
         message, found = packets.receive(channel)
         self._said.feed(message)
         if self._said.stage is Stage.BORN and found and self._said.pid is not None:
@@ -258,8 +285,9 @@ class Popen(Child):
             if self._held:
                 _native.hold_interrupts()
 
-    def _abandon_unheard(self, channel: int) -> None:
-        """Kill the child if it has said its first word, which was not taken in."""
+    def _withdraw(self, channel: int) -> None:
+        """Have no child: who is born from now on finds nobody to tell, and ends; who has said its first word is killed."""
+        packets.stop_listening(channel)
         message, found = packets.receive(channel)  # nothing, if it has not
         self._said.feed(message)
         if self._said.stage is Stage.BORN and found:

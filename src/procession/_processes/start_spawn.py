@@ -46,22 +46,23 @@ class Popen(Child):
             "listened_to": in_doubt,
             "interrupts_held": _are_interrupts_allowed(),
         }
-        contents = creation.file_of(*start_data.pack(process_obj, self, extra))
-        self._launch(contents, [arena, *self._passed])
+        self._launch(start_data.pack(process_obj, self, extra), [arena, *self._passed])
         if in_doubt:
             self.wait_until_ready()
 
-    def _launch(self, contents: int, passed: list[int]) -> None:
-        """Start the interpreter. Closes `contents`."""
-        writer = -1
+    def _launch(self, parts: list[bytes | memoryview], passed: list[int]) -> None:
+        """Start the interpreter, and give it `parts`."""
+        given: list[int] = []
         held = _native.hold_interrupts()  # the child is born deaf to Ctrl-C, until bootstrap.live
         try:
+            given.append(creation.file_of(*parts))
             self._report, writer = descriptors.pipe()
-            command = interpreter.command(DOOR, "spawn_main", pipe_handle=contents, report=writer)
-            self.pid = creation.spawn(command[0], command, [contents, writer, *passed])
+            given.append(writer)
+            command = interpreter.command(DOOR, "spawn_main", pipe_handle=given[0], report=writer)
+            self.pid = creation.spawn(command[0], command, [*given, *passed])
             self._watch()
         finally:
-            closing.close_all([contents, *([writer] if writer >= 0 else [])])
+            closing.close_all(given)
             if held:
                 _native.allow_interrupts()
 

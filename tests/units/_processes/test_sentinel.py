@@ -224,6 +224,40 @@ def test_a_start_without_enough_descriptors_raises_and_leaves_nothing(run: Run, 
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
+FEW_FOR_A_POOL = """
+import os, resource, sys, procession as mp
+if __name__ == "__main__":
+    ctx = mp.get_context(sys.argv[1])
+    with ctx.Pool(1) as pool:  # the fork server has its own limit
+        pool.apply(abs, (1,))
+    pool.join()
+    used = len(os.listdir("/proc/self/fd"))
+    for free in range(60):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + free, 4096))
+        try:
+            pool = ctx.Pool(8)
+        except OSError as error:
+            assert error.errno in (24, 9), error  # 9: of a descriptor whose number is beyond the limit, in a spawned child
+            assert mp.active_children() == []
+            continue
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+        with pool:
+            assert pool.map(abs, range(-20, 0), 1) == list(range(20, 0, -1))
+        pool.join()
+        print(free)
+        break
+"""
+
+
+@pytest.mark.slow
+def test_a_pool_starts_where_each_of_its_workers_alone_finds_enough_descriptors(run: Run, method: str) -> None:
+    done = run("few.py", method, files={"few.py": FEW_FOR_A_POOL})
+    needed = int(done.stdout)
+    assert done.stderr == ""
+    assert needed <= {"fork": 16, "spawn": 24, "forkserver": 28}[method]
+
+
 REAPED_AT_ONCE = """
 import os, signal, procession as mp
 if __name__ == "__main__":
