@@ -249,9 +249,9 @@ class ProcessCrew:
         """Put the tasks in the queue."""
         put_block(self._tasks, block)
 
-    def ahead(self, payloads: Sequence[Any]) -> int | None:
+    def ahead(self, payloads: Sequence[Any], count: int) -> int | None:
         """As many as workers, and some to come, or as fit into a few megabytes; None: all."""
-        return tasks_ahead(payloads, self._size)
+        return tasks_ahead(payloads, count, self._size)
 
     def position(self, _at_most: int) -> int:
         """How many tasks the queue has numbered."""

@@ -60,8 +60,8 @@ class Crew(Protocol):
         """(success, value or exception); None: it was a word about the worker, not about a task."""
         ...
 
-    def ahead(self, payloads: Sequence[Any]) -> int | None:
-        """How many of a map's tasks may be sent before one of them is answered; None: all of them."""
+    def ahead(self, payloads: Sequence[Any], count: int) -> int | None:
+        """How many of `count` tasks such as these may be sent before one of them is answered; None: all of them."""
         ...
 
     def check(self, dispatcher: Dispatcher) -> None:

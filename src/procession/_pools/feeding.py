@@ -1,8 +1,8 @@
 """The input of `imap`: taken bit by bit, given to the workers, and its errors handed to whoever reads the results.
 
-Promises: with a `buffersize` no more items are taken than were handed out plus the buffer, by the reader's own calls;
-without one the input is read ahead by the pool's helper thread, at most `AHEAD` tasks beyond the answers. What the input raises
-comes out of the iterator in its place.
+Promises: with a `buffersize` no more items are taken than were handed out plus the buffer, by the reader's own calls; without one the
+input is read ahead by the pool's helper thread, at most `AHEAD` tasks beyond the answers, and a few megabytes. What the input raises comes
+out of the iterator in its place.
 Not here: the results (`results.py`).
 """
 
@@ -27,6 +27,7 @@ __all__ = ["Feed"]
 AHEAD = 2048  # tasks submitted and not answered, at most: enough to keep 64 workers busy between two looks
 REFILL = 8  # a buffer is filled again when an eighth of it is free: one by one costs four times as much
 AT_ONCE = 256  # tasks submitted in one go
+FIRST = 64  # as AHEAD, until it is known how large the tasks are
 
 
 class Feed:
@@ -47,6 +48,7 @@ class Feed:
         self._func = func  # what the crew's `prepare` made of the function
         self._chunksize = chunksize
         self._buffersize = buffersize
+        self._ahead = FIRST
         self._submitted = 0
         self._lock = threading.RLock()  # the reader and the helper thread may both feed
         self._taking = False
@@ -59,8 +61,9 @@ class Feed:
         if self._buffersize is not None:
             room = self._buffersize - self._results.unread(self._submitted)
             return room if room * REFILL >= self._buffersize else 0
-        room = AHEAD - self._results.unanswered(self._submitted)
-        return AT_ONCE if room >= AT_ONCE else 0
+        room = self._ahead - self._results.unanswered(self._submitted)
+        portion = max(1, self._ahead * AT_ONCE // AHEAD)
+        return portion if room >= portion else 0
 
     def feed_from_callback(self) -> None:
         """The reader waits in a callback, so in the thread that would have fed otherwise."""
@@ -102,6 +105,8 @@ class Feed:
     def _submit(self, chunks: list[tuple[Any, ...]]) -> None:
         first = self._submitted
         self._submitted += len(chunks)
+        if chunks and self._buffersize is None:
+            self._weigh(chunks)
         if len(chunks) > 1:
             try:
                 self._dispatcher.submit_block(Block(self._results, first, Call.MAP, self._func, chunks))
@@ -109,6 +114,13 @@ class Feed:
                 self._submit_each(first, chunks)
         else:
             self._submit_each(first, chunks)
+
+    def _weigh(self, chunks: list[tuple[Any, ...]]) -> None:
+        """Large ones are sent a few at a time (`pacing.py` says why)."""
+        try:
+            self._ahead = min(AHEAD, self._dispatcher.crew.ahead(chunks, AHEAD) or AHEAD)
+        except Exception:  # noqa: BLE001 - it cannot be pickled: told when it is sent
+            self._ahead = FIRST
 
     def _submit_each(self, first: int, chunks: list[tuple[Any, ...]]) -> None:
         for index, chunk in enumerate(chunks, first):

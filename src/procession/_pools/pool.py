@@ -174,7 +174,7 @@ class Pool:
         self, func: Callable[..., Any], iterable: Iterable[Any], call: int, chunksize: int | None
     ) -> list[Any]:
         chunks = self._chunks_of(iterable, chunksize)
-        ahead = self._crew.ahead(chunks) if chunks else None
+        ahead = self._crew.ahead(chunks, len(chunks)) if chunks else None
         if ahead is None:
             return self._map(func, chunks, call).get()
         result: PacedResult[Any] = PacedResult(self._dispatcher, func, len(chunks), self)

@@ -48,10 +48,10 @@ def put_block(tasks: Ring, block: Block) -> None:
         tasks.put_many([message if encodes(message[3]) else _pickled(*message) for message in messages])
 
 
-def tasks_ahead(payloads: Sequence[Any], workers: int) -> int | None:
-    """How many of these tasks may wait for the workers at once, by the size of the first and the last; None: all of them."""
+def tasks_ahead(payloads: Sequence[Any], count: int, workers: int) -> int | None:
+    """How many of `count` such tasks may wait for the workers at once, by the size of the first and the last; None: all of them."""
     size = max(_size(payloads[0]), _size(payloads[-1]))
-    if size < LARGE or size * len(payloads) <= AHEAD:
+    if size < LARGE or size * count <= AHEAD:
         return None
     return max(workers + 2, AHEAD // size)
 

@@ -68,7 +68,7 @@ class ThreadCrew:
         for sequence, payload in enumerate(block.payloads, block.first):
             self._tasks.put((sequence, block.call, block.func, payload))
 
-    def ahead(self, _payloads: Sequence[Any]) -> int | None:
+    def ahead(self, _payloads: Sequence[Any], _count: int) -> int | None:
         """All: nothing is copied."""
         return None
 

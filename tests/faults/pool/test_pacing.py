@@ -103,6 +103,22 @@ def test_a_few_arguments_lie_in_memory_at_once(forked: Pool) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["imap", "imap_unordered"])
+def test_a_stream_of_large_arguments_is_read_a_few_at_a_time(forked: Pool, method: str) -> None:
+    before = _native.arena_in_use()
+    taken: list[int] = []
+
+    def numbered() -> Iterator[Large]:
+        for number in range(4 * COUNT):
+            taken.append(number)
+            yield Large(number)
+
+    used = list(getattr(forked, method)(bytes_in_use, numbered()))
+    assert len(used) == len(taken) == 4 * COUNT
+    assert max(used) - before < 2 * AHEAD
+
+
+@pytest.mark.slow
 def test_idle_workers_keep_no_arguments(forked: Pool) -> None:
     before = _native.arena_in_use()
     assert forked.map(number_of, larges(8), 1) == list(range(8))
