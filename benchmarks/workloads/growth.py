@@ -42,7 +42,8 @@ PROCESSES = (2, 4, 8, 16, 32, 64)
 
 
 # ── with processes ──────────────────────────────────────────────────────────────────────────────
-def produce(queue: Any, count: int) -> None:
+def produce(queue: Any, count: int, barrier: Any) -> None:
+    barrier.wait()
     for number in range(count):
         queue.put(number)
 
@@ -53,12 +54,13 @@ def consume(queue: Any, answer: Any) -> None:
 
 @series("processes.queue", "a queue, half of them put, half get: messages", "/s", "processes", PROCESSES)
 def queue_of_many(library: Library, x: float) -> Figure:
-    half, items = int(x) // 2, 100_000
-    queue, answer = library.module.Queue(), library.module.Queue()
+    half, items = int(x) // 2, 200_000
+    queue, answer, barrier = library.module.Queue(), library.module.Queue(), library.module.Barrier(int(x) // 2 + 1)
     readers = [library.process(target=consume, args=(queue, answer)) for _ in range(half)]
-    writers = [library.process(target=produce, args=(queue, items // half)) for _ in range(half)]
+    writers = [library.process(target=produce, args=(queue, items // half, barrier)) for _ in range(half)]
     for process in readers + writers:
         process.start()
+    barrier.wait()
     began = time.perf_counter()
     for process in writers:
         process.join()
