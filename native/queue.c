@@ -18,6 +18,8 @@
 #include "ledger.h"
 
 #define PN_SCRATCH_MIN 4096u
+#define PN_PREFETCH_FROM 256u  /* bytes: a smaller one comes with the header that is read anyway */
+#define PN_PREFETCH_MOST 2048u
 
 /* ── making ──────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -271,6 +273,15 @@ static bool copy_out(reader *r, const pn_record *record, uint64_t size) {
     return true;
 }
 
+/* After a message of some size: if another one is there already, it comes into this CPU's cache while the first is decoded. */
+static void prefetch(const reader *r, uint64_t head) {
+    if (r->messages[r->n - 1].size < PN_PREFETCH_FROM) return;
+    const pn_record *next = pn_record_at(head);
+    uint32_t length = atomic_load_explicit(&next->length, memory_order_relaxed);
+    if (length == 0 || length > PN_INLINE) return;
+    for (uint32_t at = 0; at < length && at < PN_PREFETCH_MOST; at += PN_CACHE_LINE) __builtin_prefetch((const char *)(next + 1) + at);
+}
+
 /* In the section: OK, EMPTY, NOMEM; TOO_BIG: the first message needs *need bytes of scratch. */
 static pn_code read_some(reader *r, pn_claim *claim, uint64_t *need) {
     uint64_t head = pn_load(&r->q->head);
@@ -293,6 +304,7 @@ static pn_code read_some(reader *r, pn_claim *claim, uint64_t *need) {
         head += pn_record_bytes(length - 1);
     }
     if (r->n == 0) return PN_EMPTY;
+    prefetch(r, head);
     PN_FAULT("queue.get.after_copy");
     commit_get(r, head, claim);
     return PN_OK;
