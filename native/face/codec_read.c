@@ -198,8 +198,19 @@ static inline codec_result close_short_tuple(reader *r, Py_ssize_t n) {
     return CODEC_OK;
 }
 
+/* The container that a mark's items are for, or NULL: right below the mark, and inside the outer one. */
+static inline PyObject **target_of_mark(reader *r) {
+    if (PN_UNLIKELY(r->mark_count == 0 || r->base <= r->stack + r->marks[r->mark_count - 1].base)) return NULL;
+    return r->base - 1;
+}
+
+/* Does the mark belong to a container that is not made yet? Of the marks in `]((`, only the first does. */
+static inline bool is_of_container(reader *r) {
+    return target_of_mark(r) != NULL && is_pending(r->base[-1]);
+}
+
 static codec_result close_tuple(reader *r) {
-    if (PN_UNLIKELY(r->mark_count == 0 || (r->base > r->stack && is_pending(r->base[-1])))) return CODEC_CANNOT;
+    if (PN_UNLIKELY(r->mark_count == 0 || is_of_container(r))) return CODEC_CANNOT;
     PyObject **items = r->base, *tuple = tuple_of(items, r->top - items);
     if (tuple == NULL) return failed();
     close_mark(r);
@@ -212,12 +223,6 @@ static PyObject *list_of(PyObject **items, Py_ssize_t n) {
     PyObject *list = PyList_New(n);
     for (Py_ssize_t i = 0; list != NULL && i < n; i++) PyList_SetItem(list, i, items[i]); /* cannot fail, as above */
     return list;
-}
-
-/* The container that a mark's items are for, or NULL: right below the mark, and inside the outer one. */
-static inline PyObject **target_of_mark(reader *r) {
-    if (PN_UNLIKELY(r->mark_count == 0 || r->base <= r->stack + r->marks[r->mark_count - 1].base)) return NULL;
-    return r->base - 1;
 }
 
 static codec_result extend_list(PyObject *list, PyObject **items, Py_ssize_t n) {
@@ -290,7 +295,7 @@ static codec_result close_set(reader *r) {
 }
 
 static codec_result close_frozenset(reader *r) {
-    if (r->mark_count == 0 || (r->base > r->stack && is_pending(r->base[-1]))) return CODEC_CANNOT;
+    if (r->mark_count == 0 || is_of_container(r)) return CODEC_CANNOT;
     PyObject **items = r->base, *set = PyFrozenSet_New(NULL); /* may be filled while it is new, as a tuple may */
     codec_result result = set == NULL ? failed() : fill_set(set, items, r->top);
     if (result != CODEC_OK) {

@@ -8,6 +8,8 @@ import os
 import pickle
 import random
 import struct
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -173,6 +175,22 @@ def test_other_types_go_to_the_fallback(value: Any) -> None:
 )
 def test_plain_types_need_no_fallback(value: Any) -> None:
     assert _native.encodes(value)
+
+
+READS_ALONE = """
+from procession import _native
+four = lambda: tuple([1, 2, 3, 4])
+for make in (
+    lambda: [four()], lambda: [four(), four()], lambda: [[tuple([four(), 1, 2, 3])]], lambda: {four(): [four()]},
+    lambda: [frozenset([1])], lambda: [tuple([[four()], {1: four()}, 2, 3])], lambda: tuple([[four()], 1, 2, 3]),
+):
+    assert _native.loads(_native.dumps(make())) == make()
+"""
+
+
+def test_what_the_codec_writes_it_reads_without_the_fallback() -> None:
+    done = subprocess.run([sys.executable, "-c", READS_ALONE], capture_output=True, text=True, timeout=50, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_depth_is_bounded() -> None:
