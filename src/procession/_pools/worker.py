@@ -66,6 +66,13 @@ class Stacks:
         wrap = getattr(popen, "DupFd", None)  # a start method that renumbers descriptors brings its own
         return Stacks, (passed if wrap is None else wrap(passed), self._row, True)
 
+    def _told(self) -> tuple[int, int, bool] | None:
+        """What to make it of in a child that inherits the descriptor under the same number, in builtin types."""
+        popen = state.spawning.popen
+        if self._fd >= 0 and popen is not None:
+            return popen.duplicate_for_child(self._fd), self._row, True
+        return -1, self._row, False
+
     def use(self) -> None:
         """From now on, write this process's stack there at a fatal signal."""
         fd = self._fd if isinstance(self._fd, int) else self._fd.detach()

@@ -8,6 +8,8 @@ Not here: how the arena itself reaches a child (`_processes`).
 
 from __future__ import annotations
 
+from types import MethodDescriptorType
+
 import procession._primitives.owner  # noqa: F401 - it tells the core which exceptions to raise, for objects of every kind
 from procession import _native
 from procession._runtime import state
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T", bound=_native.Object)
 
-__all__ = ["Shared", "rebuild", "reduce_pinned"]
+__all__ = ["Shared", "rebuild", "reduce_pinned", "told"]
 
 
 class Shared(_native.Object):
@@ -38,6 +40,17 @@ class Shared(_native.Object):
     def __reduce__(self) -> tuple[Any, ...]:
         self.pin()
         return reduce_pinned(self, self._travelling())
+
+
+def told(obj: _native.Object) -> tuple[Any, ...] | None:
+    """What `rebuild` takes after the class, for who pins the object; None: it travels in a way of its own."""
+    cls = type(obj)
+    if cls.__reduce_ex__ is not object.__reduce_ex__:
+        return None
+    if isinstance(obj, Shared):
+        return (_native.arena_uuid(), obj.handle, obj._travelling()) if cls.__reduce__ is Shared.__reduce__ else None
+    native = isinstance(cls.__reduce__, MethodDescriptorType) and cls.__reduce__ is not object.__reduce__
+    return (_native.arena_uuid(), obj.handle, dict(obj.__dict__)) if native else None
 
 
 def reduce_pinned(obj: _native.Object, attributes: dict[str, Any]) -> tuple[Any, ...]:

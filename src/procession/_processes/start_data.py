@@ -16,6 +16,7 @@ from types import FunctionType
 
 from procession import _native
 from procession._channels import pickling
+from procession._primitives import sharing
 from procession._processes import main_module, preparation
 from procession._processes.process import AuthenticationString
 from procession._processes.unpacking import CODEC, LENGTH, PICKLE, SCANNED, SIMPLE, find_global
@@ -33,6 +34,7 @@ __all__ = ["global_name", "own_modules", "pack", "pack_preparation"]
 
 OWN = f"{__name__.partition('.')[0]}._"
 MOST_MODULES = 50  # so that their names fit a packet
+REBUILD = (sharing.__name__, sharing.rebuild.__name__)
 PICKLED = [PICKLE, pickling.__name__.encode(), b"\0"]
 
 
@@ -77,8 +79,15 @@ def _encode(obj: Any) -> list[bytes | memoryview]:
 
 def _encode_process(process: BaseProcess) -> list[bytes | memoryview]:
     simple = _simplified(process)
-    if simple is not None and _native.encodes(simple):
-        return [SIMPLE, _native.dumps(simple)]
+    if simple is not None:
+        objects = _take_out(simple[-1])
+        simple = (*simple, [(places, *_told(obj)) for places, obj in objects])
+        if _native.encodes(simple):
+            encoded = _native.dumps(simple)
+            for _places, obj in objects:
+                if isinstance(obj, _native.Object):
+                    obj.pin()  # until it has arrived: its copy here may be gone by then
+            return [SIMPLE, encoded]
     pickled = _pickled(process)
     if not main_module.is_importable() and b"__main__" in bytes(pickled):
         pickled = _pickled_by_value(process)
@@ -137,6 +146,49 @@ def _simplified(process: BaseProcess) -> tuple[Any, ...] | None:
     config = dict(attributes.pop("_config", {}))
     config["authkey"] = bytes(config["authkey"])
     return (*names, config, attributes)
+
+
+def _take_out(attributes: dict[str, Any]) -> list[tuple[tuple[int, ...], Any]]:
+    """(places, object) of those among the arguments that can tell in builtin types what they are; leaves None in their places.
+
+    Only for children that inherit descriptors under the same number. None are taken if one is there twice: it has to stay one.
+    """
+    found: list[tuple[tuple[int, ...], Any]] = []
+    if getattr(state.spawning.popen, "method", None) != "spawn":
+        return found
+    args = _without_objects(attributes["_args"], (), found)
+    objects = [obj for _places, obj in found]
+    if len({*map(id, objects)}) < len(objects) or not all(map(_told, objects)):
+        return []
+    attributes["_args"] = args
+    return found
+
+
+def _told(obj: Any) -> tuple[Any, ...]:
+    """(what makes it, of which class or None, of what); empty if it takes a pickle."""
+    cls, name = type(obj), global_name(type(obj))
+    if name is None or cls in copyreg.dispatch_table or cls in state.reducers:
+        return ()
+    if not isinstance(obj, _native.Object):
+        return name, None, obj._told()
+    told = sharing.told(obj)
+    return () if told is None else (REBUILD, name, told)
+
+
+def _without_objects(
+    args: tuple[Any, ...], places: tuple[int, ...], found: list[tuple[tuple[int, ...], Any]]
+) -> tuple[Any, ...]:
+    rest: list[Any] = []
+    for place, arg in enumerate(args):
+        here = (*places, place)
+        if type(arg) is tuple:
+            rest.append(_without_objects(arg, here, found))
+        elif isinstance(arg, _native.Object) or hasattr(type(arg), "_told"):
+            found.append((here, arg))
+            rest.append(None)
+        else:
+            rest.append(arg)
+    return tuple(rest)
 
 
 def _is_plain(cls: type) -> bool:

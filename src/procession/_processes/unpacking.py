@@ -4,7 +4,9 @@
 
 Two parts, because the second can only be read when the first has been acted upon (module search path, main module). A part is
     C body                   the codec's
-    S body                   the codec's: (class, target, configuration, the other attributes) of a process that needs no pickle
+    S body                   the codec's: (class, target, configuration, the other attributes, objects among the arguments) of a
+                             process that needs no pickle; an object is (its place, and those in tuples; what makes it; of which class,
+                             or None; of what)
     P module name NUL body   a pickle, which the named module reads, unless it is a plain one
 
 Promises: pickle is imported only for a part that is one, and not for a plain one.
@@ -86,10 +88,25 @@ def find_global(module: str, name: str) -> Any:
     return found
 
 
+def _make(makes: tuple[str, str], kind: tuple[str, str] | None, told: tuple[Any, ...]) -> Any:
+    for module, _name in filter(None, (kind, makes)):
+        importlib.import_module(module)
+    return find_global(*makes)(*told) if kind is None else find_global(*makes)(find_global(*kind), *told)
+
+
+def _with(args: tuple[Any, ...], places: tuple[int, ...], obj: Any) -> tuple[Any, ...]:
+    """The arguments with an object at its place in them, or in tuples among them."""
+    place, *inner = places
+    found = _with(args[place], tuple(inner), obj) if inner else obj
+    return (*args[:place], found, *args[place + 1 :])
+
+
 def _rebuild(simple: tuple[Any, ...]) -> BaseProcess:
-    cls, target, config, attributes = simple
+    cls, target, config, attributes, objects = simple
     for module, _name in filter(None, (cls, target)):
         importlib.import_module(module)
+    for places, makes, kind, told in objects:
+        attributes["_args"] = _with(attributes["_args"], places, _make(makes, kind, told))
     process: BaseProcess = object.__new__(find_global(*cls))
     config["authkey"] = AuthenticationString(config["authkey"])
     process.__dict__.update(attributes, _config=config, _lifecycle=Lifecycle.INITIAL)

@@ -49,7 +49,9 @@ def output_of(tmp_path: Path, program: str, *arguments: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("args", "needed"), [("()", set()), ("(mp.Lock(), mp.Event())", READS_PICKLES)], ids=["simple", "locks"]
+    ("args", "needed"),
+    [("()", set()), ("(mp.Lock(), (mp.Event(), 1))", set()), ("([mp.Lock()], 1j)", READS_PICKLES)],
+    ids=["simple", "locks", "complicated"],
 )
 def test_a_spawned_child_imports_no_heavy_module_of_the_standard_library(
     tmp_path: Path, args: str, needed: set[str]
@@ -60,6 +62,36 @@ def test_a_spawned_child_imports_no_heavy_module_of_the_standard_library(
     loaded = {*output_of(tmp_path, SPAWNED.format(args=args)).split()}
     assert "procession._context" in loaded
     assert sorted((loaded - plain) & (HEAVY - needed)) == []
+
+
+OBJECTS = """
+import procession as mp
+def twice(first, second, queue):
+    queue.put(first is second)
+def use(told, queue):
+    lock, (event, number), text = told
+    queue.put((type(lock).__name__, lock.mark, event.is_set(), number, text))
+def start(target, *args):
+    process = mp.get_context("spawn").Process(target=target, args=args)
+    process.start()
+    return process
+def start_with_what_nobody_else_keeps(queue):
+    lock, event = mp.Lock(), mp.Event()
+    lock.mark = "mine"
+    event.set()
+    return start(use, (lock, (event, 1), "text"), queue)
+if __name__ == "__main__":
+    queue, lock = mp.SimpleQueue(), mp.Lock()
+    for process in (start_with_what_nobody_else_keeps(queue), start(twice, lock, lock, queue)):
+        process.join()
+        print(process.exitcode, queue.get())
+"""
+
+
+@pytest.mark.slow
+def test_shared_objects_among_the_arguments_arrive_as_pickle_would_have_them(tmp_path: Path) -> None:
+    said = output_of(tmp_path, OBJECTS).splitlines()
+    assert sorted(said) == ["0 ('Lock', 'mine', True, 1, 'text')", "0 True"]
 
 
 WORKER = """
@@ -95,7 +127,7 @@ def test_a_spawned_worker_imports_what_messages_beyond_the_codec_take_when_one_c
         [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, timeout=50, check=True
     ).stdout.split()}  # fmt: skip
     assert "procession._pools.worker" in loaded
-    assert sorted(({*loaded.split()} - plain) & (HEAVY - READS_PICKLES)) == []
+    assert sorted(({*loaded.split()} - plain) & HEAVY) == []
     assert rest == ["1048576 1048576", "as it should"]
 
 
