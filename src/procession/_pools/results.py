@@ -50,6 +50,7 @@ class AsyncResult(Generic[T]):
         self._callback = callback
         self._error_callback = error_callback
         self._attended = callback is not None or error_callback is not None
+        self._calling_back = False
         self._success = True
         self._value: Any = None
         self._pool = pool  # keeps the pool alive until there is a result
@@ -70,7 +71,9 @@ class AsyncResult(Generic[T]):
             self._success, self._value = success, value
 
     def conclude(self) -> None:
-        """The call has ended."""
+        """The call has ended. Once more, from within: its callback uses the pool, and so reads the same answers again."""
+        if self._calling_back:
+            return
         if self._attended:
             self._run_callback()
         self.done = True
@@ -81,6 +84,7 @@ class AsyncResult(Generic[T]):
         callback = self._callback if self._success else self._error_callback
         self._callback = self._error_callback = None
         try:
+            self._calling_back = True
             if callback is not None:
                 self._dispatcher.call_back(callback, self._value)
         except BaseException as error:
@@ -88,6 +92,7 @@ class AsyncResult(Generic[T]):
             if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
                 raise
         finally:
+            self._calling_back = False
             self.done = True
             if self._attended:
                 self._attended = False
@@ -148,12 +153,11 @@ class MapResult(AsyncResult[list[T]]):
 
     def conclude(self) -> None:
         """All chunks were answered."""
-        if self.done:
-            return
-        if self._success:
+        if self._success and self._value is None:
             self._value = list(itertools.chain.from_iterable(self._chunks))
         self._chunks = []
-        super().conclude()
+        if not self.done:
+            super().conclude()
 
 
 class IMapIterator(Generic[T]):

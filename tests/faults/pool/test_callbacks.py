@@ -103,3 +103,23 @@ def test_callbacks_have_run_when_get_returns(forked: Pool) -> None:
     seen: list[int] = []
     for x in range(100):
         assert forked.apply_async(tasks.square, (x,), callback=seen.append).get(SOON) == seen[-1]
+
+
+@pytest.mark.parametrize("call", ["apply_async", "map_async", "map_async by chunks"])
+def test_a_callback_that_uses_the_pool_has_run_when_get_returns(forked: Pool, call: str) -> None:
+    ends: list[bool] = []
+    calls = {
+        "apply_async": lambda callback: forked.apply_async(tasks.square, (3,), callback=callback),
+        "map_async": lambda callback: forked.map_async(tasks.square, [3, 4], 1, callback),
+        "map_async by chunks": lambda callback: forked.map_async(tasks.square, [3, 4], 2, callback),
+    }
+
+    def use(_value: object) -> None:
+        forked.map(tasks.square, range(10))
+        ends.append(result.ready())
+
+    for turn in range(20):
+        result = calls[call](use)
+        assert result.get(SOON) == (9 if call == "apply_async" else [9, 16])
+        assert len(ends) == turn + 1, "the callback has not come to its end"
+    assert not any(ends), "it is ready while its callback runs"
