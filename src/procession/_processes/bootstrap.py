@@ -25,12 +25,10 @@ if TYPE_CHECKING:
     from procession._processes.process import BaseProcess
 
 __all__ = [
-    "allow_interrupts",
     "begin",
     "end_forked",
     "exit_code_of",
     "fork",
-    "hold_interrupts",
     "leave_parent",
     "live",
     "replace_stdin",
@@ -95,7 +93,7 @@ def live(process: BaseProcess) -> int:
         try:
             logs.name_records()
             logs.info("child process calling self.run()")
-            allow_interrupts()
+            _allow_interrupts()
             _native.fault_point("process.run.before")
             process.run()
             _native.fault_point("process.run.after")
@@ -119,12 +117,7 @@ def live(process: BaseProcess) -> int:
     return code
 
 
-def hold_interrupts() -> None:
-    """From here on Ctrl-C waits until the child is ready for it."""
-    state.interrupts_held = _native.hold_interrupts()
-
-
-def allow_interrupts() -> None:
+def _allow_interrupts() -> None:
     """From here on Ctrl-C interrupts the child; one that came meanwhile, or since its birth, does so now."""
     if state.interrupts_held:
         state.interrupts_held = False

@@ -144,7 +144,7 @@ class Zygote:
                 creation.end_now(signals.TERMINATE)  # the start was given up, or who asked is dead
             others = [fd for sentinel, (_pid, other) in self._children.items() for fd in (sentinel, other)]
             closing.close_all([mine, self._control, self._starter, *others])
-            bootstrap.hold_interrupts()  # until bootstrap.live
+            state.interrupts_held = _native.hold_interrupts()  # until bootstrap.live
             signals.restore(self._before)
             bootstrap.leave_parent()
             self._adopt()
