@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.catalogue import Figure, check, per_second, timed
 from benchmarks.libraries import Lacking
+from benchmarks.workloads.starting import Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,8 @@ PROCESSES = (2, 4, 8, 16, 32, 64)
 
 
 # ── with processes ──────────────────────────────────────────────────────────────────────────────
-def produce(queue: Any, count: int, barrier: Any) -> None:
-    barrier.wait()
+def produce(queue: Any, count: int, start: Start) -> None:
+    start.line_up()
     for number in range(count):
         queue.put(number)
 
@@ -55,13 +56,12 @@ def consume(queue: Any, answer: Any) -> None:
 @series("processes.queue", "a queue, half of them put, half get: messages", "/s", "processes", PROCESSES)
 def queue_of_many(library: Library, x: float) -> Figure:
     half, items = int(x) // 2, 200_000
-    queue, answer, barrier = library.module.Queue(), library.module.Queue(), library.module.Barrier(int(x) // 2 + 1)
+    queue, answer, start = library.module.Queue(), library.module.Queue(), Start(library, half)
     readers = [library.process(target=consume, args=(queue, answer)) for _ in range(half)]
-    writers = [library.process(target=produce, args=(queue, items // half, barrier)) for _ in range(half)]
+    writers = [library.process(target=produce, args=(queue, items // half, start)) for _ in range(half)]
     for process in readers + writers:
         process.start()
-    barrier.wait()
-    began = time.perf_counter()
+    began = start.began()
     for process in writers:
         process.join()
     for _ in readers:
@@ -74,8 +74,8 @@ def queue_of_many(library: Library, x: float) -> Figure:
     return figure
 
 
-def count_up(lock: Any, value: Any, rounds: int, barrier: Any) -> None:
-    barrier.wait()
+def count_up(lock: Any, value: Any, rounds: int, start: Start) -> None:
+    start.line_up()
     for _ in range(rounds):
         with lock:
             value.value += 1
@@ -84,12 +84,11 @@ def count_up(lock: Any, value: Any, rounds: int, barrier: Any) -> None:
 @series("processes.lock", "one lock that all of them want: sections passed", "/s", "processes", PROCESSES)
 def lock_of_many(library: Library, x: float) -> Figure:
     processes, rounds = int(x), 200_000 // int(x)
-    lock, value, barrier = library.module.Lock(), library.module.RawValue("q", 0), library.module.Barrier(processes + 1)
-    children = [library.process(target=count_up, args=(lock, value, rounds, barrier)) for _ in range(processes)]
+    lock, value, start = library.module.Lock(), library.module.RawValue("l", 0), Start(library, processes)
+    children = [library.process(target=count_up, args=(lock, value, rounds, start)) for _ in range(processes)]
     for child in children:
         child.start()
-    barrier.wait()
-    began = time.perf_counter()
+    began = start.began()
     for child in children:
         child.join()
     figure = per_second(processes * rounds, began)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.catalogue import Figure, check, per_second, timed, workload
 from benchmarks.workloads.pinning import pin
+from benchmarks.workloads.starting import Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,20 +107,19 @@ def array_slice(library: Library, scale: float) -> Figure:
 
 # ── several at once ─────────────────────────────────────────────────────────────────────────────
 def crowd(library: Library, processes: int, target: Callable[..., None], args: tuple[Any, ...]) -> float:
-    """Start `processes` that run `target(*args, barrier)`; when they began, by this clock."""
-    barrier = library.module.Barrier(processes + 1)
-    children = [library.process(target=target, args=(*args, barrier)) for _ in range(processes)]
+    """Run `processes` of `target(*args, start)`; when they began, by this clock."""
+    start = Start(library, processes)
+    children = [library.process(target=target, args=(*args, start)) for _ in range(processes)]
     for child in children:
         child.start()
-    barrier.wait()
-    began = time.perf_counter()
+    began = start.began()
     for child in children:
         child.join()
     return began
 
 
-def contend(lock: Any, counter: Any, rounds: int, barrier: Any) -> None:
-    barrier.wait()
+def contend(lock: Any, counter: Any, rounds: int, start: Start) -> None:
+    start.line_up()
     for _ in range(rounds):
         lock.acquire()
         counter.value += 1
@@ -128,7 +128,7 @@ def contend(lock: Any, counter: Any, rounds: int, barrier: Any) -> None:
 
 def contended(library: Library, processes: int, scale: float) -> Figure:
     rounds = int(150_000 * scale)
-    lock, counter = library.module.Lock(), library.module.RawValue("q", 0)
+    lock, counter = library.module.Lock(), library.module.RawValue("l", 0)
     began = crowd(library, processes, contend, (lock, counter, rounds))
     figure = per_second(processes * rounds, began)
     check(counter.value == processes * rounds, "the lock let two in")
@@ -145,8 +145,8 @@ def lock_contended_4(library: Library, scale: float) -> Figure:
     return contended(library, 4, scale)
 
 
-def add(value: Any, rounds: int, barrier: Any) -> None:
-    barrier.wait()
+def add(value: Any, rounds: int, start: Start) -> None:
+    start.line_up()
     for _ in range(rounds):
         with value.get_lock():
             value.value += 1
@@ -154,15 +154,15 @@ def add(value: Any, rounds: int, barrier: Any) -> None:
 
 @workload("sync.value_add_4procs", "/s", goal=3, limit="contended.4")
 def value_add_4procs(library: Library, scale: float) -> Figure:
-    rounds, value = int(80_000 * scale), library.module.Value("q", 0)
+    rounds, value = int(80_000 * scale), library.module.Value("l", 0)
     began = crowd(library, 4, add, (value, rounds))
     figure = per_second(4 * rounds, began)
     check(value.value == 4 * rounds, "a value lost an addition")
     return figure
 
 
-def pass_barrier(parties: Any, rounds: int, barrier: Any) -> None:
-    barrier.wait()
+def pass_barrier(parties: Any, rounds: int, start: Start) -> None:
+    start.line_up()
     for _ in range(rounds):
         parties.wait()
 
