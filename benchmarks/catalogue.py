@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Run = Callable[[Library, float], "Figure"]
 
-__all__ = ["WORKLOADS", "Figure", "Workload", "check", "per_second", "timed", "workload"]
+__all__ = ["WORKLOADS", "Figure", "Goal", "Workload", "at_most", "check", "of_limit", "per_second", "timed", "workload"]
 
 MORE_IS_BETTER = {"/s", "MB/s", "efficiency"}
 WORKLOADS: dict[str, Workload] = {}
@@ -29,13 +29,45 @@ class Figure(NamedTuple):
     operations: float
 
 
+class Goal(NamedTuple):
+    """What a workload's figure should reach."""
+
+    bound: float
+    kind: (
+        str  # "times": better than the standard library; "of limit": of the C program's figure; "at most": in the unit
+    )
+
+    def __str__(self) -> str:
+        return {"times": f"{self.bound:g}x", "of limit": f"{self.bound:g} of the limit"}.get(
+            self.kind, f"at most {self.bound:g}"
+        )
+
+    def is_met(self, value: float, ratio: float | None, limit: float | None) -> bool:
+        """By a figure, its ratio to the standard library's and the limit; what was not measured cannot be short."""
+        if self.kind == "times":
+            return ratio is None or ratio >= self.bound
+        if self.kind == "of limit":
+            return limit is None or value >= self.bound * limit
+        return value <= self.bound
+
+
+def of_limit(share: float) -> Goal:
+    """So much of what the C program does on this machine."""
+    return Goal(share, "of limit")
+
+
+def at_most(bound: float) -> Goal:
+    """No more than this, in the workload's unit."""
+    return Goal(bound, "at most")
+
+
 class Workload(NamedTuple):
     """A workload: `run(library, scale)` at scale 1 takes about a second with a slow library."""
 
     name: str
     unit: str
     run: Run
-    goal: float | None  # how many times better than the standard library; None: no goal as a ratio
+    goal: Goal | None
     limit: str | None  # the key of the C program's figure that it cannot beat
     needs: str  # what a library must have
 
@@ -45,12 +77,13 @@ class Workload(NamedTuple):
 
 
 def workload(
-    name: str, unit: str, *, goal: float | None = None, limit: str | None = None, needs: str = "module"
+    name: str, unit: str, *, goal: float | Goal | None = None, limit: str | None = None, needs: str = "module"
 ) -> Callable[[Run], Run]:
-    """Enter a function into the list."""
+    """Enter a function into the list. A goal that is a number: so many times better than the standard library."""
+    wanted = goal if goal is None or isinstance(goal, Goal) else Goal(goal, "times")
 
     def enter(run: Run) -> Run:
-        WORKLOADS[name] = Workload(name, unit, run, goal, limit, needs)
+        WORKLOADS[name] = Workload(name, unit, run, wanted, limit, needs)
         return run
 
     return enter

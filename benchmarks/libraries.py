@@ -45,11 +45,16 @@ class Library:
     def module(self) -> Any:
         return importlib.import_module(self.module_name)
 
+    @property
+    def beside(self) -> Any:
+        """The module whose processes, pipes and barriers a measurement of this library uses."""
+        return self.module
+
     def queue(self, kind: str = "Queue") -> Any:
         return getattr(self.module, kind)()
 
     def process(self, *args: Any, **options: Any) -> Any:
-        return self.module.Process(*args, **options)
+        return self.beside.Process(*args, **options)
 
     def pool(self, processes: int, method: str = "fork") -> contextlib.AbstractContextManager[Any]:
         """A pool with `apply`, `submit_all`, `map`, `stream`, `stream_unordered`, `starmap`."""
@@ -281,10 +286,11 @@ class FasterFifo(Library):
             raise Lacking
         return self.module.Queue(max_size_bytes=64 << 20)
 
-    def process(self, *args: Any, **options: Any) -> Any:
+    @property
+    def beside(self) -> Any:
         import multiprocessing
 
-        return multiprocessing.Process(*args, **options)
+        return multiprocessing
 
 
 LIBRARIES = {

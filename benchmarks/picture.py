@@ -31,8 +31,9 @@ def draw(rows: Sequence[Row], path: str) -> None:
     widths = [ratio - 1 for ratio in ratios]
     axes.barh(places, widths, left=1, color=[AHEAD if ratio >= 1 else BEHIND for ratio in ratios], height=0.7)
     for place, (name, ratio) in enumerate(shown):
-        if goal := WORKLOADS[name].goal:
-            axes.plot([goal, goal], [place - 0.42, place + 0.42], color=GOAL, linewidth=1.5)
+        goal = WORKLOADS[name].goal
+        if goal is not None and goal.kind == "times":
+            axes.plot([goal.bound, goal.bound], [place - 0.42, place + 0.42], color=GOAL, linewidth=1.5)
         axes.text(max(ratio, 1) * 1.06, place, f"{ratio:.3g}x", va="center", fontsize=7, color=TEXT)
     axes.set_xscale("log")
     axes.set_xlim(min(0.5, *ratios) / 1.2, max(ratios) * 2.2)

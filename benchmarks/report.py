@@ -108,7 +108,7 @@ def line(row: Row, limits: dict[str, float]) -> str:
         cell(row, STANDARD),
         number(theirs and theirs.cpu_us),
         f"{row.ratio:.3g}x" if row.ratio else "-",
-        goal(row),
+        goal(row, limits),
         f"{number(rival[1])} {rival[0]}" if rival else "-",
     )
     return f"| {' | '.join(cells)} |"
@@ -121,18 +121,19 @@ def cell(row: Row, library: str) -> str:
     return number(median and median.value)
 
 
-def goal(row: Row) -> str:
-    wanted = WORKLOADS[row.workload].goal
+def goal(row: Row, limits: dict[str, float]) -> str:
+    wanted, ours, limit = WORKLOADS[row.workload].goal, row.median(OURS), WORKLOADS[row.workload].limit
     if wanted is None:
         return "-"
-    return f"{wanted:g}x{'' if row.ratio is None or row.ratio >= wanted else ' **short**'}"
+    met = ours is None or wanted.is_met(ours.value, row.ratio, limits.get(limit) if limit else None)
+    return str(wanted) if met else f"{wanted} **short**"
 
 
 def markdown(run: Run) -> str:
     """The whole report."""
     named = ", ".join(f"{name} {LIBRARIES[name].version}" for name in run.libraries)
     described = ", ".join(f"{key} {value}" for key, value in machine().items())
-    short = [row.workload for row in run.rows if "short" in goal(row)]
+    short = [row.workload for row in run.rows if "short" in goal(row, run.limits)]
     lacking = [
         f"- `{row.workload}`, {library}: {found.why.splitlines()[-1]}"
         for row in run.rows
@@ -188,7 +189,7 @@ def as_json(run: Run) -> dict[str, Any]:
         "workloads": {
             row.workload: {
                 "unit": WORKLOADS[row.workload].unit,
-                "goal": WORKLOADS[row.workload].goal,
+                "goal": wanted and wanted._asdict(),
                 "ratio": row.ratio,
                 "libraries": {
                     library: {"missing": found.why} if isinstance(found, Missing) else [one._asdict() for one in found]
@@ -196,5 +197,6 @@ def as_json(run: Run) -> dict[str, Any]:
                 },
             }
             for row in run.rows
+            for wanted in [WORKLOADS[row.workload].goal]
         },
     }

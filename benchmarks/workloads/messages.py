@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.catalogue import Figure, check, per_second, timed, workload
 from benchmarks.libraries import Lacking
 from benchmarks.workloads.pinning import pin
+from benchmarks.workloads.starting import Start
 
 if TYPE_CHECKING:
     from benchmarks.libraries import Library
@@ -17,8 +18,9 @@ STOP = -1
 
 
 # ── queues: producers and consumers ─────────────────────────────────────────────────────────────
-def produce(queue: Any, items: int, payload: Any) -> None:
+def produce(queue: Any, items: int, payload: Any, start: Start) -> None:
     put = queue.put
+    start.line_up()
     for number in range(items):
         put(number if payload is None else payload)
 
@@ -39,18 +41,16 @@ def patient(queue: Any) -> Any:
 
 
 def flow(library: Library, shape: tuple[int, int], items: int, payload: Any = None, kind: str = "Queue") -> Figure:
-    """Messages for one second, from the start of the producers to the consumers' answers."""
+    """Messages for one second, from when the producers begin at once to the consumers' answers."""
     producers, consumers = shape
-    queue = library.queue(kind)
-    pipes = [pipe(library) for _ in range(consumers)]
+    queue, start = library.queue(kind), Start(library, producers)
+    pipes = [library.beside.Pipe() for _ in range(consumers)]
     readers = [library.process(target=consume, args=(queue, there)) for _, there in pipes]
     sent = items // producers
-    writers = [library.process(target=produce, args=(queue, sent, payload)) for _ in range(producers)]
-    for process in readers:
+    writers = [library.process(target=produce, args=(queue, sent, payload, start)) for _ in range(producers)]
+    for process in readers + writers:
         process.start()
-    began = time.perf_counter()
-    for process in writers:
-        process.start()
+    began = start.began()
     for process in writers:
         process.join()
     for _ in readers:
@@ -63,12 +63,6 @@ def flow(library: Library, shape: tuple[int, int], items: int, payload: Any = No
     check(sum(count for count, _ in counts) == producers * sent, "messages were lost or doubled")
     check(sum(total for _, total in counts) == expected, "messages were changed")
     return figure
-
-
-def pipe(library: Library) -> tuple[Any, Any]:
-    import multiprocessing
-
-    return library.module.Pipe() if "module" in library.has else multiprocessing.Pipe()
 
 
 @workload("msg.queue_1p1c_int", "/s", goal=20, limit="ring", needs="queue")
@@ -135,7 +129,7 @@ def consume_batches(queue: Any, reply: Any, items: int, size: int) -> None:
 def batches(library: Library, scale: float) -> Figure:
     """`put_many` and `get_many` of a hundred; a library without them puts and gets one by one."""
     queue, items, size = library.queue(), int(300_000 * scale) // 100 * 100, 100
-    here, there = pipe(library)
+    here, there = library.beside.Pipe()
     child = library.process(target=consume_batches, args=(queue, there, items, size))
     child.start()
     began = time.perf_counter()

@@ -18,11 +18,8 @@ class Start:
     """Where so many processes line up."""
 
     def __init__(self, library: Library, processes: int) -> None:
-        self.barrier, self.clock, self.processes = (
-            library.module.Barrier(processes),
-            library.module.SimpleQueue(),
-            processes,
-        )
+        self.barrier, self.clock = library.beside.Barrier(processes), library.beside.SimpleQueue()
+        self.processes = processes
 
     def line_up(self) -> None:
         """In each of them: wait for the others."""

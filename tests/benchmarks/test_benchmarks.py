@@ -50,3 +50,26 @@ def test_the_report_says_what_is_short_of_its_goal_and_what_failed() -> None:
     text = markdown(Run([slow, failing], ["procession", "stdlib"], {"pair": 10.0}, "command", 1, (0.0, 0.0)))
     assert "Short of the goal: `sync.lock`." in text
     assert "- `sync.rlock`, stdlib: failed: wrong result: a lock" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "named"),
+    [
+        ("pool.skewed.map", 1.04, 1.06, "at most 1.05"),
+        ("pool.scaling.4", 0.7, 0.6, "0.95 of the limit"),
+        ("sync.lock", 40.0, 60.0, "1x"),
+    ],
+)
+def test_a_goal_is_short_by_its_own_kind_of_measure(name: str, good: float, bad: float, named: str) -> None:
+    from benchmarks.measuring import Measurement
+    from benchmarks.report import Row, goal
+    from benchmarks.workloads import load
+
+    load()
+
+    def shown(figure: float) -> str:
+        row = Row(name, {"procession": [Measurement(figure, 1.0)], "stdlib": [Measurement(50.0, 1.0)]})
+        return goal(row, {"scaling.4": 0.7})
+
+    assert shown(good) == named
+    assert shown(bad) == f"{named} **short**"
