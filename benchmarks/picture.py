@@ -31,11 +31,14 @@ def draw(rows: Sequence[Row], path: str) -> None:
     widths = [ratio - 1 for ratio in ratios]
     axes.barh(places, widths, left=1, color=[AHEAD if ratio >= 1 else BEHIND for ratio in ratios], height=0.7)
     for place, (name, ratio) in enumerate(shown):
-        goal = WORKLOADS[name].goal
+        goal, behind = WORKLOADS[name].goal, max(ratio, 1)
         if goal is not None and goal.kind == "times":
             axes.plot([goal.bound, goal.bound], [place - 0.42, place + 0.42], color=GOAL, linewidth=1.5)
-        axes.text(max(ratio, 1) * 1.06, place, f"{ratio:.3g}x", va="center", fontsize=7, color=TEXT)
+            if behind <= goal.bound < behind * 2:  # the mark would strike the label out
+                behind = goal.bound
+        axes.text(behind * 1.06, place, f"{ratio:.3g}x", va="center", fontsize=7, color=TEXT)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}x")
     axes.set_xlim(min(0.5, *ratios) / 1.2, max(ratios) * 2.2)
     axes.axvline(1, color=TEXT, linewidth=0.8)
     axes.set_yticks(places, names, fontsize=7)

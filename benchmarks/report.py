@@ -157,6 +157,7 @@ def markdown(run: Run) -> str:
             *(line(row, run.limits) for row in run.rows),
             "",
             f"Short of the goal: {', '.join(f'`{name}`' for name in short) or 'none'}.",
+            "`docs/performance/README.md` says why, and how costs grow with processes, objects, sizes and tasks.",
             *(["", "What failed:", "", *lacking] if lacking else []),
             "",
             all_figures(run),
