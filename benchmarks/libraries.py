@@ -61,6 +61,18 @@ class Library:
         return StandardPool(self.module.get_context(method).Pool(processes))
 
 
+class Sleeping(Library):
+    """This package as if it knew plain futex waits alone: nobody spins. For `crowded`; measured only where it is named."""
+
+    is_installed = False
+
+    @property
+    def module(self) -> Any:
+        module = super().module
+        importlib.import_module("procession._native").forbid_spinning(True)  # and in all that is forked
+        return module
+
+
 class StandardPool:
     """The calls of a pool, on a `Pool` of the standard library's shape."""
 
@@ -297,6 +309,7 @@ LIBRARIES = {
     library.name: library
     for library in (
         Library("procession", "procession", "procession"),
+        Sleeping("procession-sleeping", "procession", "procession"),
         Library("stdlib", "multiprocessing"),
         Library("billiard", "billiard", "billiard"),
         Library("multiprocess", "multiprocess", "multiprocess"),

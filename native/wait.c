@@ -138,8 +138,13 @@ static int64_t spin_span(const pn_spin *spin) {
     return budget < SPIN_FLOOR ? SPIN_FLOOR : budget > SPIN_CAP ? SPIN_CAP : budget;
 }
 
+static _Atomic bool spinning_forbidden;
+
+void pn_forbid_spinning(bool forbidden) { atomic_store(&spinning_forbidden, forbidden); }
+
 bool pn_spin_while(pn_spin *spin, const _Atomic uint32_t *word, uint32_t expected) {
     if (atomic_load_explicit(word, memory_order_acquire) != expected) return true;
+    if (PN_UNLIKELY(atomic_load_explicit(&spinning_forbidden, memory_order_relaxed))) return false;
     int theirs = atomic_load_explicit(&spin->last_cpu, memory_order_relaxed);
     if (theirs == pn_cpu() || (theirs < 0 && pn_cpus_allowed() < 2)) return false; /* bound to one CPU, the other side may be elsewhere */
     int64_t since = pn_clock(), budget = (int64_t)atomic_load_explicit(&spin->budget, memory_order_relaxed) * 4;

@@ -43,5 +43,6 @@ typedef struct pn_spin {
 /* Spin until *word != expected; true if it changed in time. Never spins where the one who is waited for last ran on this CPU, or,
  * if that is not known, where only one CPU is allowed. */
 bool pn_spin_while(pn_spin *spin, const _Atomic uint32_t *word, uint32_t expected);
+void pn_forbid_spinning(bool forbidden); /* in this process and its forks, to measure what it is worth: benchmarks/crowded.py */
 static inline void pn_spin_note_cpu(pn_spin *spin, int cpu) { atomic_store_explicit(&spin->last_cpu, cpu, memory_order_relaxed); }
 #endif

@@ -208,6 +208,14 @@ static PyObject *forbid_wait_any(PyObject *module, PyObject *forbidden) {
     Py_RETURN_NONE;
 }
 
+static PyObject *forbid_spinning(PyObject *module, PyObject *forbidden) {
+    (void)module;
+    int truth = PyObject_IsTrue(forbidden);
+    if (truth < 0) return NULL;
+    pn_forbid_spinning(truth);
+    Py_RETURN_NONE;
+}
+
 static PyObject *has_wait_any(PyObject *module, PyObject *unused) { return (void)module, (void)unused, PyBool_FromLong(pn_has_wait_any()); }
 
 PyMethodDef process_functions[] = {
@@ -228,6 +236,7 @@ PyMethodDef process_functions[] = {
     {"wait_begin", wait_begin, METH_VARARGS, "wait_begin(reason, offset, timeout, held_by, /)\n--\n\nA row of the wait table for a wait in Python; -1: none is free."},
     {"wait_end", wait_end, METH_O, "wait_end(row, /)\n--\n\nThe wait is over."},
     {"forbid_wait_any", forbid_wait_any, METH_O, "forbid_wait_any(forbidden, /)\n--\n\nTests: do without futex_waitv."},
+    {"forbid_spinning", forbid_spinning, METH_O, "forbid_spinning(forbidden, /)\n--\n\nBenchmarks: this process and its forks sleep at once."},
     {"has_wait_any", has_wait_any, METH_NOARGS, "has_wait_any()\n--\n\nCan this kernel sleep on several words?"},
     {NULL, NULL, 0, NULL},
 };

@@ -25,6 +25,15 @@ def test_a_quick_run_prints_a_line_with_a_ratio_for_each_workload() -> None:
     assert all(row[7].endswith("x") for row in rows)
 
 
+@pytest.mark.slow
+def test_a_crowded_run_compares_spinning_with_plain_waits_on_idle_and_on_busy_cpus() -> None:
+    done = run("benchmarks.crowded", "--rounds", "1", "--scale", "0.02", "--only", "msg.queue_1p1c_int")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if "msg.queue" in line and line.startswith("|")]
+    assert len(rows) == 3
+    assert all(cell != "-" for row in rows for cell in row)
+
+
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
     done = run("benchmarks", "--only", "no.such")
     assert done.returncode != 0

@@ -6,13 +6,16 @@ import os
 import queue as stdlib_queue
 import signal
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from procession import _native
 from procession.errors import ShutDown
 from tests.units._native.children import child, thread, until, until_asleep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_what_is_put_is_got_in_order() -> None:
@@ -277,7 +280,15 @@ def test_a_reader_that_was_killed_asleep_takes_nothing() -> None:
         assert queue.get(timeout=10) == "for the living"
 
 
+@pytest.fixture(params=[False, True], ids=["spins", "sleeps at once"])
+def spinning_or_not(request: pytest.FixtureRequest) -> Iterator[None]:
+    _native.forbid_spinning(request.param)
+    yield
+    _native.forbid_spinning(False)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("spinning_or_not")
 def test_each_message_arrives_once_among_many_processes() -> None:
     queue, results = _native.Queue(), _native.Queue()
     writers, each = 3, 2_000
