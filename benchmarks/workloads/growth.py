@@ -1,9 +1,10 @@
-"""How costs grow: with processes, with objects, with the size of a message, with the number of tasks. Not part of the table: `growth`."""
+"""How costs grow: with processes, the parent, objects, the size of a message, the number of tasks. Not part of the table: `growth`."""
 
 from __future__ import annotations
 
 import os
 import resource
+import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,6 +117,62 @@ def start_pool_of_many(library: Library, x: float) -> Figure:
     with library.module.Pool(int(x)) as pool:
         check(pool.map(nothing, range(8)) == list(range(8)), "results were wrong")
         return timed("ms", 1, began)
+
+
+def set_often(proxy: Any, key: int, count: int, start: Start) -> None:
+    start.line_up()
+    for number in range(count):
+        proxy[key] = number
+
+
+@series("processes.manager", "a manager's dictionary that all of them write to: calls", "/s", "clients", PROCESSES)
+def manager_of_many(library: Library, x: float) -> Figure:
+    clients, count, start = int(x), 16_000 // int(x), Start(library, int(x))
+    with library.module.Manager() as manager:
+        proxy = manager.dict()
+        children = [library.process(target=set_often, args=(proxy, key, count, start)) for key in range(clients)]
+        for child in children:
+            child.start()
+        began = start.began()
+        for child in children:
+            child.join()
+        figure = per_second(clients * count, began)
+        check(dict(proxy) == dict.fromkeys(range(clients), count - 1), "a client failed")
+        return figure
+
+
+# ── with the parent ─────────────────────────────────────────────────────────────────────────────
+def start_from_large(library: Library, mebibytes: float, method: str, starts: int) -> Figure:
+    """A process started and joined by a parent that has so much memory of its own."""
+    context, held = library.module.get_context(method), bytearray(int(mebibytes) * MIB)
+    held[:: resource.getpagesize()] = b"1" * len(held[:: resource.getpagesize()])  # every page is there
+    nothing = sys.modules["__main__"].nothing  # as in most programs: children import no more than the main module
+    for timing in (False, True):  # the first one also starts the fork server
+        began = time.perf_counter()
+        for number in range(starts if timing else 1):
+            process = context.Process(target=nothing, args=(number,))
+            process.start()
+            process.join()
+            check(process.exitcode == 0, "a process failed")
+    return timed("ms", starts, began)
+
+
+PARENTS = (1, 64, 256, 1024, 4096)
+
+
+@series("parent.fork", "start and join, fork", "ms", "MiB of the parent", PARENTS)
+def fork_of_large(library: Library, x: float) -> Figure:
+    return start_from_large(library, x, "fork", 20)
+
+
+@series("parent.forkserver", "start and join, forkserver", "ms", "MiB of the parent", PARENTS)
+def forkserver_of_large(library: Library, x: float) -> Figure:
+    return start_from_large(library, x, "forkserver", 20)
+
+
+@series("parent.spawn", "start and join, spawn", "ms", "MiB of the parent", PARENTS)
+def spawn_of_large(library: Library, x: float) -> Figure:
+    return start_from_large(library, x, "spawn", 8)
 
 
 # ── with objects ────────────────────────────────────────────────────────────────────────────────
