@@ -176,22 +176,25 @@ def test_what_an_isolated_function_leaves_is_reported_and_processes_are_killed()
 
 
 @pytest.mark.slow
-def test_what_is_isolated_dies_with_the_one_who_asked() -> None:
+def test_what_is_isolated_dies_with_the_one_who_asked_and_so_do_its_files() -> None:
     queue: Any = mp.Queue()
 
     def sleep() -> None:
-        queue.put(os.getpid())
+        queue.put((os.getpid(), os.getppid(), os.environ["TMPDIR"]))
         mp.Event().wait()
 
     child = mp.get_context("fork").Process(target=testing.run_isolated, args=(sleep,))
     child.start()
-    pidfd = os.pidfd_open(queue.get())
+    isolated, warden, directory = queue.get()
+    pidfds = [os.pidfd_open(isolated), os.pidfd_open(warden)]
     child.kill()
     child.join()
     try:
-        assert mp.connection.wait([pidfd], 30)
+        assert all(mp.connection.wait([pidfd], 30) for pidfd in pidfds)
     finally:
-        os.close(pidfd)
+        for pidfd in pidfds:
+            os.close(pidfd)
+    assert not os.path.exists(directory)
 
 
 # ── chaos ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -225,6 +225,8 @@ class _Warden(BaseProcess):
         left = [] if cancelled or timed_out else _wait_alone(self.files.kept)
         _kill_descendants()
         os.write(self.files.seen, bytes(pickling.ForkingPickler.dumps((subject.exitcode, timed_out, left))))
+        if wait_for_any((self.files.kept,), 0):  # who would remove it is gone
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def _gather_tracebacks(self) -> None:
         """Where everybody is, and who waits for what."""
