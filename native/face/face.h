@@ -51,6 +51,7 @@ void object_dealloc(PyObject *self);
 void condition_dealloc(PyObject *self);
 void watcher_dealloc(PyObject *self);
 void synchronized_dealloc(PyObject *self);
+void stream_dealloc(PyObject *self);
 PyTypeObject *add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base);
 
 /* ── attributes, repr, pickling of plain objects (attributes.c) ── */
@@ -133,6 +134,7 @@ bool add_table_type(PyObject *module, core_state *state);
 bool add_memory_type(PyObject *module, core_state *state);
 bool add_block_type(PyObject *module, core_state *state);
 bool add_watcher_type(PyObject *module, core_state *state);
+bool add_stream_type(PyObject *module, core_state *state);
 bool add_synchronized_types(PyObject *module, core_state *state);
 bool add_array_types(PyObject *module, core_state *state);
 bool add_with_methods(PyObject *module, core_state *state);

@@ -11,6 +11,7 @@
 #include "carriage.h"
 #include "codec.h"
 #include "face.h"
+#include "frames.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -142,10 +143,6 @@ static PyObject *send_large(int fd, pn_queue *queue, const void *bytes, uint64_t
     return send_message(fd, bytes, size);
 }
 
-static PyObject *send_bytes(int fd, pn_queue *queue, const void *bytes, uint64_t size) {
-    return PN_LIKELY(queue == NULL || size < CARRIED_FROM) ? send_message(fd, bytes, size) : send_large(fd, queue, bytes, size);
-}
-
 static PyObject *send_block(int fd, pn_queue *queue, PyObject *block) {
     pn_message message = block_message(block);
     pn_notice notice;
@@ -164,6 +161,7 @@ typedef struct incoming {
     uint64_t header_got, size, got;
     bool is_notice;        /* the message is beside */
     bool sized;            /* the length is known */
+    bool is_refused;       /* and is no length, or too long */
     uint64_t lead;         /* bytes of the header that come (again) before the body */
     pn_scratch scratch;    /* where lead and body go, unless `target` */
     char *target;
@@ -191,7 +189,7 @@ static uint64_t load_be(const uint8_t *from, int bytes) {
 }
 
 static io_result set_size(incoming *in, int64_t size) {
-    if (size < 0 || (in->most >= 0 && size > in->most) || (uint64_t)size > PY_SSIZE_T_MAX / 2) return IO_BAD_LENGTH;
+    if (size < 0 || (in->most >= 0 && size > in->most) || (uint64_t)size > PY_SSIZE_T_MAX / 2) return in->is_refused = true, IO_BAD_LENGTH;
     in->size = (uint64_t)size;
     in->sized = true;
     return IO_DONE;
@@ -287,32 +285,9 @@ static PyObject *receive_large(incoming *in) {
     return bytes;
 }
 
-/* ── functions ── */
-static bool parse_fd(PyObject *obj, int *fd) {
-    long number = PyLong_AsLong(obj);
-    if (number == -1 && PyErr_Occurred()) return false;
-    if (number < 0 || number > INT_MAX) {
-        PyErr_Format(PyExc_ValueError, "%ld is not a file descriptor", number);
-        return false;
-    }
-    *fd = (int)number;
-    return true;
-}
-
-static bool parse(PyObject *module, const char *name, PyObject *const *args, Py_ssize_t n, Py_ssize_t least, int *fd, pn_queue **beside) {
-    *beside = NULL;
-    if (n != least && n != least + 1) return PyErr_Format(PyExc_TypeError, "%s() takes %zd or %zd arguments, not %zd", name, least, least + 1, n), false;
-    return parse_fd(args[0], fd) && (n == least || carriage_parse(state_of(module), args[least], beside));
-}
-
-static PyObject *send_frame(PyObject *module, PyObject *const *args, Py_ssize_t n) {
-    int fd;
-    pn_queue *beside;
-    Py_buffer data;
-    if (!parse(module, "send_frame", args, n, 2, &fd, &beside) || PyObject_GetBuffer(args[1], &data, PyBUF_SIMPLE) < 0) return NULL;
-    PyObject *result = send_bytes(fd, beside, data.buf, (uint64_t)data.len);
-    PyBuffer_Release(&data);
-    return result;
+/* ── whole messages ── */
+PyObject *frame_send(int fd, pn_queue *beside, const void *bytes, uint64_t size) {
+    return PN_LIKELY(beside == NULL || size < CARRIED_FROM) ? send_message(fd, bytes, size) : send_large(fd, beside, bytes, size);
 }
 
 /* Of an array, say; else 0. */
@@ -338,12 +313,10 @@ static bool encode(core_state *state, int fd, pn_queue *beside, PyObject *obj, c
     return codec_encode_rest(state, obj, message, has_room);
 }
 
-static PyObject *send_object(PyObject *module, PyObject *const *args, Py_ssize_t n) {
-    int fd;
-    pn_queue *beside;
+PyObject *frame_send_object(core_state *state, int fd, pn_queue *beside, PyObject *obj) {
     codec_message message;
-    if (!parse(module, "send_object", args, n, 2, &fd, &beside) || !encode(state_of(module), fd, beside, args[1], &message)) return NULL;
-    PyObject *result = message.block != NULL ? send_block(fd, beside, message.block) : send_bytes(fd, beside, message.bytes, message.size);
+    if (!encode(state, fd, beside, obj, &message)) return NULL;
+    PyObject *result = message.block != NULL ? send_block(fd, beside, message.block) : frame_send(fd, beside, message.bytes, message.size);
     codec_done(&message);
     return result;
 }
@@ -353,36 +326,23 @@ static PyObject *received_bytes(core_state *state, incoming *in) {
     return in->size > TRUST ? receive_large(in) : PyBytes_FromStringAndSize(body(in), (Py_ssize_t)in->size);
 }
 
-static PyObject *recv_frame(PyObject *module, PyObject *const *args, Py_ssize_t n) {
-    incoming in = {.wants_target = true};
-    if (!parse(module, "recv_frame", args, n, 2, &in.fd, &in.beside)) return NULL;
-    in.most = PyLong_AsLongLong(args[1]);
-    if (in.most == -1 && PyErr_Occurred()) return NULL;
-    if (in.beside != NULL) pn_queue_attend(in.beside);
+PyObject *frame_recv(core_state *state, int fd, pn_queue *beside, int64_t most, bool *is_refused) {
+    incoming in = {.fd = fd, .beside = beside, .most = most, .wants_target = true};
+    if (beside != NULL) pn_queue_attend(beside);
     in.scratch = scratch_take();
-    PyObject *bytes = receive(&in) ? received_bytes(state_of(module), &in) : NULL;
+    PyObject *bytes = receive(&in) ? received_bytes(state, &in) : NULL;
     scratch_give(&in.scratch);
+    *is_refused = in.is_refused;
     return bytes;
 }
 
-static PyObject *recv_object(PyObject *module, PyObject *const *args, Py_ssize_t n) {
-    incoming in = {.most = -1};
-    if (!parse(module, "recv_object", args, n, 1, &in.fd, &in.beside)) return NULL;
-    if (in.beside != NULL) pn_queue_attend(in.beside);
+PyObject *frame_recv_object(core_state *state, int fd, pn_queue *beside) {
+    incoming in = {.fd = fd, .beside = beside, .most = -1};
+    if (beside != NULL) pn_queue_attend(beside);
     in.scratch = scratch_take();
     bool escaped = false;
     PyObject *obj = NULL;
-    if (receive(&in)) obj = PN_UNLIKELY(in.is_notice) ? carriage_object(state_of(module), in.beside, notice_of(&in)) : codec_decode(state_of(module), body(&in), in.size, &escaped);
+    if (receive(&in)) obj = PN_UNLIKELY(in.is_notice) ? carriage_object(state, beside, notice_of(&in)) : codec_decode(state, body(&in), in.size, &escaped);
     if (!escaped) scratch_give(&in.scratch);
     return obj;
 }
-
-PyMethodDef frame_functions[] = {
-    {"send_frame", FAST(send_frame), METH_FASTCALL, "send_frame(fd, data, beside=None, /)\n--\n\nWrite a message with its length."},
-    {"recv_frame", FAST(recv_frame), METH_FASTCALL,
-     "recv_frame(fd, maxlength, beside=None, /)\n--\n\nThe next message. EOFError at a clean end; OSError in mid-message, or if it is longer than maxlength (-1: any)."},
-    {"send_object", FAST(send_object), METH_FASTCALL, "send_object(fd, obj, beside=None, /)\n--\n\nWrite the message that says obj."},
-    {"recv_object", FAST(recv_object), METH_FASTCALL, "recv_object(fd, beside=None, /)\n--\n\nThe object that the next message says."},
-    {"unattended", carriage_unattended, METH_O, "unattended(beside, /)\n--\n\nFrom now on all goes through the stream: others may read it, too."},
-    {NULL, NULL, 0, NULL},
-};

@@ -76,7 +76,7 @@ static bool add_functions(PyObject *module) {
 static bool add_types(PyObject *module, core_state *state) {
     return add_object_type(module, state) && add_lock_types(module, state) && add_semaphore_type(module, state) && add_event_type(module, state) &&
            add_condition_type(module, state) && add_barrier_type(module, state) && add_queue_types(module, state) &&
-           add_table_type(module, state) && add_memory_type(module, state) && add_block_type(module, state) && add_watcher_type(module, state) &&
+           add_table_type(module, state) && add_memory_type(module, state) && add_block_type(module, state) && add_watcher_type(module, state) && add_stream_type(module, state) &&
            add_synchronized_types(module, state) && add_array_types(module, state) && add_with_methods(module, state);
 }
 
@@ -100,7 +100,7 @@ static int core_exec(PyObject *module) {
     DO(with.owner_died) DO(with.stale) DO(with.broken_barrier) DO(with.shut_down) DO(with.empty) DO(with.full) DO(with.fallback_dumps) \
     DO(with.fallback_loads) DO(with.fallback_pack) DO(with.fallback_unpack) DO(with.represent) DO(with.reduce) DO(block_type)            \
     DO(bounded_semaphore_type) DO(object_type) DO(lock_type) DO(rlock_type) DO(semaphore_type) DO(condition_type) DO(event_type)          \
-    DO(barrier_type) DO(queue_type) DO(undecodable_type) DO(table_type) DO(memory_type) DO(watcher_type) DO(name_block) DO(name_timeout) \
+    DO(barrier_type) DO(queue_type) DO(undecodable_type) DO(table_type) DO(memory_type) DO(watcher_type) DO(stream_type) DO(name_block) DO(name_timeout) \
     DO(with.synchronize) DO(with.reduce_synchronized) DO(synchronized_type) DO(value_type) DO(array_type) DO(string_type) DO(bound_method_type) DO(with_method_type) \
     DO(name_value) DO(name_get_lock) \
     DO(name_release)

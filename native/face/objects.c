@@ -7,7 +7,7 @@ static bool is_ours(PyTypeObject *type) {
     if (!(PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE)) return false;
     void *dealloc = PyType_GetSlot(type, Py_tp_dealloc);
     return dealloc == (void *)object_dealloc || dealloc == (void *)plain_dealloc || dealloc == (void *)condition_dealloc ||
-           dealloc == (void *)watcher_dealloc || dealloc == (void *)synchronized_dealloc;
+           dealloc == (void *)watcher_dealloc || dealloc == (void *)synchronized_dealloc || dealloc == (void *)stream_dealloc;
 }
 
 core_state *state_of_type(PyTypeObject *type) {

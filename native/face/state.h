@@ -40,7 +40,7 @@ typedef struct configured {
 
 typedef struct core_state {
     PyTypeObject *object_type, *lock_type, *rlock_type, *semaphore_type, *bounded_semaphore_type, *condition_type, *event_type, *barrier_type,
-        *queue_type, *table_type, *memory_type, *undecodable_type, *watcher_type, *block_type,
+        *queue_type, *table_type, *memory_type, *undecodable_type, *watcher_type, *block_type, *stream_type,
         *synchronized_type, *value_type, *array_type, *string_type,
         *bound_method_type, *with_method_type;
     configured with;

@@ -21,11 +21,10 @@ TYPE_CHECKING = False  # importing typing costs every child 3 ms
 if TYPE_CHECKING:
     from typing import Any, Self
 
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from _typeshed import WriteableBuffer
 
 __all__ = ["Connection", "Pipe", "rebuild_connection", "reduce_connection"]
 
-LONGEST = 2**63 - 1  # bytes: no message is longer
 MOST_BESIDE = 1 << 20  # messages: never reached, as senders wait long before; with a limit, receivers tell them
 
 
@@ -33,16 +32,13 @@ class Beside(Shared, _native.Queue):
     """What large messages of a pipe go through, in one direction: the stream carries a notice of each."""
 
 
-class Connection:
+class Connection(_native.Stream):
     """One end of a connection, over a descriptor that it closes in the end.
 
     `Connection(handle, readable=True, writable=True)` takes over an open descriptor. ValueError if it is negative, or if the connection
     would be good for nothing. Every method raises OSError if the connection is closed or does not work in that direction.
     """
 
-    _handle: int | None = None
-    _beside_in: Beside | None = None  # the queues of a pipe of ours
-    _beside_out: Beside | None = None
     _close_handle = staticmethod(
         os.close
     )  # bound here: when the interpreter ends, `os` may be gone before the last connection
@@ -95,50 +91,14 @@ class Connection:
         if handle is not None:
             self._close_handle(handle)
 
-    def send(self, obj: Any) -> None:
-        """Send an object; what cannot be pickled raises here, and nothing is sent."""
-        _native.send_object(self._sending(), obj, self._beside_out)
-
-    def recv(self) -> Any:
-        """Receive an object. EOFError if nothing is left and the other end is closed."""
-        return _native.recv_object(self._receiving(), self._beside_in)
-
-    def send_bytes(self, buf: ReadableBuffer, offset: int = 0, size: int | None = None) -> None:
-        """Send `size` bytes (None: all) of a contiguous buffer from byte `offset` on, as one message.
-
-        ValueError if they do not lie within the buffer.
-        """
-        handle = self._sending()
-        if offset == 0 and size is None:
-            _native.send_frame(handle, buf, self._beside_out)
-        else:
-            _native.send_frame(handle, _part(_flat(buf), offset, size), self._beside_out)
-
-    def recv_bytes(self, maxlength: int | None = None) -> bytes:
-        """Receive a message. EOFError if nothing is left and the other end is closed.
-
-        If the message is longer than `maxlength` bytes: OSError, and the connection can no longer be read. ValueError if it is negative.
-        """
-        handle = self._receiving()
-        if maxlength is None:
-            return _native.recv_frame(handle, -1, self._beside_in)
-        if maxlength < 0:
-            raise ValueError(f"maxlength cannot be negative, and is {maxlength}")
-        try:
-            return _native.recv_frame(handle, int(min(maxlength, LONGEST)), self._beside_in)
-        except OSError as error:
-            if error.errno is None:  # the message is too long, and still there: nothing behind it can be read
-                self._stop_reading()
-            raise
-
     def recv_bytes_into(self, buf: WriteableBuffer, offset: int = 0) -> int:
         """Receive a message into a writable buffer, from byte `offset` on; its length in bytes.
 
         BufferTooShort if it does not fit: its `args[0]` is the message. ValueError if `offset` is not within the buffer.
         """
-        handle = self._receiving()
-        room = _part(_flat(buf), offset, None)
-        message = _native.recv_frame(handle, -1, self._beside_in)
+        self._receiving()
+        room = _room(buf, offset)
+        message = super().recv_bytes()
         if len(message) > room.nbytes:
             raise BufferTooShort(message)
         room[: len(message)] = message
@@ -147,13 +107,6 @@ class Connection:
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Is there something to receive, or the end? Waits for it at most `timeout` seconds (None: for ever; negative: not at all)."""
         return bool(descriptors.wait_readable((self._receiving(),), timeout))
-
-    def _sending(self) -> int:
-        if self._handle is None:
-            raise OSError("handle is closed")
-        if not self._writable:
-            raise OSError("connection is read-only")
-        return self._handle
 
     def _receiving(self) -> int:
         if self._handle is None:
@@ -169,8 +122,8 @@ class Connection:
             self.close()
 
     # The names under which others replace the transport of the bytes.
-    _send_bytes = send_bytes
-    _recv_bytes = recv_bytes
+    _send_bytes = _native.Stream.send_bytes
+    _recv_bytes = _native.Stream.recv_bytes
 
     def __enter__(self) -> Self:
         return self
@@ -185,25 +138,15 @@ class Connection:
         return f"<{type(self).__module__}.{type(self).__qualname__} object at {id(self):#x}, handle {self._handle}>"
 
 
-def _flat(buf: ReadableBuffer) -> memoryview:
-    """A buffer as bytes."""
+def _room(buf: WriteableBuffer, offset: int) -> memoryview:
+    """A buffer from byte `offset` on, as bytes; ValueError if that is not within it."""
     view = memoryview(buf)
-    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
-
-
-def _part(view: memoryview, offset: int, size: int | None) -> memoryview:
-    """`size` bytes from `offset` on; ValueError if they are not all there."""
+    view = view if view.format == "B" and view.ndim == 1 else view.cast("B")
     if offset < 0:
         raise ValueError(f"offset is negative: {offset}")
     if view.nbytes < offset:
         raise ValueError(f"buffer length < offset: {view.nbytes} < {offset}")
-    if size is None:
-        return view[offset:]
-    if size < 0:
-        raise ValueError(f"size is negative: {size}")
-    if view.nbytes < offset + size:
-        raise ValueError(f"buffer length < offset + size: {view.nbytes} < {offset} + {size}")
-    return view[offset : offset + size]
+    return view[offset:]
 
 
 def reduce_connection(connection: Connection) -> tuple[Any, ...]:

@@ -274,6 +274,32 @@ def recv_object(fd: int, beside: Queue | None = None, /) -> Any: ...
 # what has come over a socket; b"": its end; None: nothing within `timeout` seconds; whether the descriptor blocks makes no difference
 def recv_part(fd: int, most: int, timeout: float | None, /) -> bytes | None: ...
 
+class Stream:
+    """The base of connections: messages by a descriptor, which the subclass opens and closes. OSError if it cannot."""
+
+    _handle: int | None  # the descriptor; None: closed
+    _beside_in: Queue | None
+    _beside_out: Queue | None
+    _readable: bool
+    _writable: bool
+    def send(self, obj: Any) -> None:
+        """Send an object; what cannot be pickled raises here, and nothing is sent."""
+
+    def recv(self) -> Any:
+        """Receive an object. EOFError if nothing is left and the other end is closed."""
+
+    def send_bytes(self, buf: Buffer, offset: int = 0, size: int | None = None) -> None:
+        """Send `size` bytes (None: all) of a contiguous buffer from byte `offset` on, as one message.
+
+        ValueError if they do not lie within the buffer.
+        """
+
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        """Receive a message. EOFError if nothing is left and the other end is closed.
+
+        If the message is longer than `maxlength` bytes: OSError, and the connection can no longer be read. ValueError if it is negative.
+        """
+
 # from now on all goes through the stream, since others may read it, too
 def unattended(beside: Queue | None, /) -> None: ...
 
