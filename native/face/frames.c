@@ -6,7 +6,8 @@
  * system call that holds header and bytes. The GIL is dropped round all of them; after a signal it goes on where it was.
  *
  * System calls are the whole cost. A short message is copied behind its header: one write() is 0.15 us cheaper than a writev() of two parts.
- * On a socket the length is looked at (MSG_PEEK) and header and body are then taken at once, which is 0.3 us cheaper than two reads.  */
+ * On a socket the length is looked at (MSG_PEEK), and header and body are then taken at once: as quick as two reads when all is there, and
+ * quicker when it waits. send() and recv() are there 0.06 us cheaper than write() and read().  */
 #include "block.h"
 #include "carriage.h"
 #include "codec.h"
@@ -36,6 +37,11 @@ static io_result after_failure(int fd, short events) {
     if (poll(&waited, 1, -1) >= 0) return IO_DONE;
     return errno == EINTR ? IO_SIGNAL : IO_ERROR;
 }
+
+/* What was no socket the last time, by descriptor: a hint, for descriptors are used again; wrong, it costs one system call. */
+static _Atomic uint8_t no_socket[1024];
+
+static _Atomic uint8_t *no_socket_hint(int fd) { return &no_socket[(unsigned)fd % sizeof no_socket]; }
 
 /* ── sending ── */
 typedef struct outgoing {
@@ -75,11 +81,22 @@ static void advance(outgoing *out, size_t written) {
     out->next->iov_len -= written;
 }
 
+static ssize_t write_some(const outgoing *out) {
+    if (out->left > 1) return writev(out->fd, out->next, out->left);
+    _Atomic uint8_t *hint = no_socket_hint(out->fd);
+    if (!atomic_load_explicit(hint, memory_order_relaxed)) {
+        ssize_t sent = send(out->fd, out->next->iov_base, out->next->iov_len, 0);
+        if (sent >= 0 || errno != ENOTSOCK) return sent;
+        atomic_store_explicit(hint, 1, memory_order_relaxed);
+    }
+    return write(out->fd, out->next->iov_base, out->next->iov_len);
+}
+
 /* A blocking descriptor takes less than it is given only if a signal came: who went on at once would sleep again, and not see it. */
 static io_result write_rest(outgoing *out) {
     while (out->left > 0) {
         size_t whole = out->next->iov_len + (out->left == 2 ? out->next[1].iov_len : 0);
-        ssize_t written = out->left == 1 ? write(out->fd, out->next->iov_base, out->next->iov_len) : writev(out->fd, out->next, out->left);
+        ssize_t written = write_some(out);
         io_result result = IO_DONE;
         if (written < 0)
             result = after_failure(out->fd, POLLOUT);
@@ -168,15 +185,16 @@ typedef struct incoming {
     bool wants_target;     /* stop once the length is known and is more than TRUST */
 } incoming;
 
-static io_result read_up_to(int fd, void *to, uint64_t wanted, uint64_t *got) {
+static io_result read_up_to(const incoming *in, void *to, uint64_t wanted, uint64_t *got) {
     while (*got < wanted) {
-        ssize_t n = read(fd, (char *)to + *got, wanted - *got);
+        char *next = (char *)to + *got;
+        ssize_t n = in->lead != 0 ? recv(in->fd, next, wanted - *got, 0) : read(in->fd, next, wanted - *got); /* lead: a socket */
         if (n > 0) {
             *got += (uint64_t)n;
             continue;
         }
         if (n == 0) return IO_END;
-        io_result result = after_failure(fd, POLLIN);
+        io_result result = after_failure(in->fd, POLLIN);
         if (result != IO_DONE) return result;
     }
     return IO_DONE;
@@ -197,12 +215,12 @@ static io_result set_size(incoming *in, int64_t size) {
 
 static io_result read_header(incoming *in) {
     uint64_t wanted = in->header_got <= SHORT_HEADER ? SHORT_HEADER : in->is_notice ? NOTICE_BYTES : LONG_HEADER;
-    io_result result = read_up_to(in->fd, in->header, wanted, &in->header_got);
+    io_result result = read_up_to(in, in->header, wanted, &in->header_got);
     if (result != IO_DONE) return result;
     int64_t size = (int32_t)load_be(in->header, SHORT_HEADER);
     in->is_notice = size == NOTICE && in->beside != NULL;
     if (size != -1 && !in->is_notice) return set_size(in, size);
-    result = read_up_to(in->fd, in->header, in->is_notice ? NOTICE_BYTES : LONG_HEADER, &in->header_got);
+    result = read_up_to(in, in->header, in->is_notice ? NOTICE_BYTES : LONG_HEADER, &in->header_got);
     return result == IO_DONE ? set_size(in, (int64_t)load_be(in->header + SHORT_HEADER, 8)) : result;
 }
 
@@ -210,12 +228,9 @@ static pn_notice notice_of(const incoming *in) {
     return (pn_notice){in->size, load_be(in->header + 12, 8), (uint32_t)load_be(in->header + 20, 4)};
 }
 
-/* What was no socket the last time, by descriptor: a hint, for descriptors are used again; wrong, it costs one system call. */
-static _Atomic uint8_t no_socket[1024];
-
 /* On a socket: the length, with the header left where it is. IO_DONE without `sized`: read it the plain way. */
 static io_result peek_header(incoming *in) {
-    _Atomic uint8_t *hint = &no_socket[(unsigned)in->fd % sizeof no_socket];
+    _Atomic uint8_t *hint = no_socket_hint(in->fd);
     if (in->header_got != 0 || atomic_load_explicit(hint, memory_order_relaxed)) return IO_DONE;
     uint8_t header[SHORT_HEADER];
     ssize_t n = recv(in->fd, header, sizeof header, MSG_PEEK);
@@ -233,7 +248,7 @@ static io_result read_into_scratch(incoming *in) {
     do {
         uint64_t trusted = in->got < TRUST ? 2 * TRUST : in->got * 2, upto = all < trusted ? all : trusted;
         if (in->scratch.size <= upto && !scratch_grow(&in->scratch, upto + 1)) return IO_NOMEM; /* never without a place, also for nothing */
-        io_result result = read_up_to(in->fd, in->scratch.bytes, upto, &in->got);
+        io_result result = read_up_to(in, in->scratch.bytes, upto, &in->got);
         if (in->lead != 0 && in->got != 0) in->header_got = in->lead; /* in mid-message from now on */
         if (result != IO_DONE) return result;
     } while (in->got < all);
@@ -244,7 +259,7 @@ static io_result read_rest(incoming *in) {
     io_result result = in->sized ? IO_DONE : peek_header(in);
     if (result == IO_DONE && !in->sized) result = read_header(in);
     if (result != IO_DONE || in->is_notice || (in->wants_target && in->size > TRUST && in->target == NULL)) return result;
-    if (in->target != NULL) return read_up_to(in->fd, in->target, in->size, &in->got);
+    if (in->target != NULL) return read_up_to(in, in->target, in->size, &in->got);
     return read_into_scratch(in);
 }
 
