@@ -74,15 +74,15 @@ class ProcessCrew:
     def fill(self) -> None:
         """Start workers until the crew is whole: several at once, so that one does not wait until the one before it exists."""
         taken = set(self._rows.values())
+        # All made before the first starts: what this process writes between two forks it copies again, page by page.
+        lacking = [(row, self._make_worker(row)) for row in range(self._size) if row not in taken]
         begun: list[tuple[int, BaseProcess]] = []
         try:
-            for row in range(self._size):
-                if row not in taken:
-                    if len(begun) >= AT_ONCE:
-                        self._settle(*begun.pop(0))
-                    worker = self._make_worker(row)
-                    self._begin(worker, begun)
-                    begun.append((row, worker))
+            for row, worker in lacking:
+                if len(begun) >= AT_ONCE:
+                    self._settle(*begun.pop(0))
+                self._begin(worker, begun)
+                begun.append((row, worker))
         finally:
             self._settle_all(begun)
 

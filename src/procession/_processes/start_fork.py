@@ -45,6 +45,7 @@ class Popen(Child):
         reserved = closing.open_null()  # so that the new child can be watched even if no descriptor is left
         parent = os.getpid()
         try:
+            bootstrap.prepare_stdin(reserved)
             with state.lifeline.lock:  # so that no other thread closes what the child will inherit
                 inherited = state.lifeline.ends
                 self.pid = bootstrap.fork()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import pickle
 import re
@@ -333,3 +334,20 @@ def test_a_child_reads_nothing_from_stdin(ctx: Any) -> None:
         process.start()
         assert receiver.recv() == ""
         process.join()
+
+
+def start_with_another_stdin(ctx: Any, conn: Any) -> None:
+    sys.stdin = io.StringIO("the child's own")
+    process = ctx.Process(target=read_input, args=(conn,))
+    process.start()
+    process.join()
+
+
+def test_the_child_of_a_child_with_a_stdin_of_its_own_reads_nothing_either(ctx: Any) -> None:
+    receiver, sender = ctx.Pipe(duplex=False)
+    process = ctx.Process(target=start_with_another_stdin, args=(ctx, sender))
+    process.start()
+    assert receiver.poll(30)
+    assert receiver.recv() == ""
+    process.join(30)
+    assert process.exitcode == 0
