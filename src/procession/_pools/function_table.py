@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["NAMED", "SEPARATOR", "FunctionTable"]
 
 KEPT = 64
-NAMED, SEPARATOR = (
-    b"N",
-    "\0",
-)  # in place of a pickle (which begins with another byte): the module and the qualified name
+# In place of a pickle, which begins with another byte: the module and the qualified name.
+NAMED, SEPARATOR = b"N", "\0"
 
 
 class FunctionTable:

@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["LATER", "READY", "RUNNING", "Claims", "Ring", "Stacks", "work"]
 
 PACKAGE = __name__.partition(".")[0]
-LATER = (
-    f"{PACKAGE}._pools.failures",
-    f"{PACKAGE}._pools.parcels",
-)  # import pickle: 7 ms that many a worker does not need
+# They import pickle: 7 ms that many a worker does not need.
+LATER = f"{PACKAGE}._pools.failures", f"{PACKAGE}._pools.parcels"
 RUNNING = 2  # the word of a row that holds 1 + the sequence of the task that is running; words 0 and 1 are the claim
 READY = 3  # the word of a row that is 1 when the initializer has returned
 BATCH = 64  # tasks taken at once, at most
