@@ -39,7 +39,7 @@ def draw(rows: Sequence[Row], path: str) -> None:
         axes.text(behind * 1.06, place, f"{ratio:.3g}x", va="center", fontsize=7, color=TEXT)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}x")
-    axes.set_xlim(min(0.5, *ratios) / 1.2, max(ratios) * 2.2)
+    axes.set_xlim(min([0.5, *ratios]) / 1.2, max([1.0, *ratios]) * 2.2)
     axes.axvline(1, color=TEXT, linewidth=0.8)
     axes.set_yticks(places, names, fontsize=7)
     axes.set_ylim(-0.7, len(shown) - 0.3)
