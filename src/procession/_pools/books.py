@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "Books", "Job", "Task"]
 
+MANY = 64  # tasks of a job: while so many are left, one answer more or less is missed by nobody
+
 
 class Job(Protocol):
     """What the books need of a job: somewhere to put the outcome of its tasks."""
+
+    comes_whole: bool  # is nothing of it of use before all of it is there?
 
     @property
     def done(self) -> bool:
@@ -96,6 +100,12 @@ class Books:
 
     def __bool__(self) -> bool:
         return bool(self.tasks or self.blocks)
+
+    def lack_many(self, job: Job | None) -> bool:
+        """Are so many answers to the job still to come that it can do without the next few for a moment?"""
+        return any(
+            block.job is job and job.comes_whole and len(block.settled) - block.low >= MANY for block in self.blocks
+        )
 
     def settle_values(self, answers: list[tuple[int, int, Any]]) -> list[tuple[int, int, Any]]:
         """Settle all those of the answers that are values as they are; the others are returned. The quick way for many."""

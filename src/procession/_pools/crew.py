@@ -15,6 +15,7 @@ import time
 from procession import _native
 from procession._channels.select import wait
 from procession._os.faults import StackFile, memory_kills
+from procession._os.pausing import pause
 from procession._pools.failures import open_value, unpack_failure
 from procession._pools.functions import FunctionRef, FunctionStore
 from procession._pools.obituary import describe_task, no_worker_starts, starting_failed, worker_died
@@ -39,6 +40,9 @@ __all__ = ["ProcessCrew"]
 Initial = tuple["Callable[..., object] | None", "tuple[Any, ...]", "int | None"]  # initializer, initargs, maxtasks
 AT_ONCE = 8  # starts under way: each holds three descriptors, and several on their way to the fork server
 TAKE = 256  # answers read at once
+# Once so many times in a row only a few answers have come at a time, and while many are still to come, the owner rests for so many seconds
+# between two looks: to be woken for each of them, or to spin, takes a CPU from the workers.
+TRICKLE, FEW, GATHER = 16, 4, 0.0003
 GRACE = 0.5  # seconds that a terminated worker has before it is killed
 TRIES = 8  # starts that fail in a row, at least, before the crew gives up: an initializer that fails half the time gets through
 
@@ -54,6 +58,7 @@ class ProcessCrew:
         self._initial = initial
         self._make_process = make_process
         self._tasks, self._results, self._claims = Ring(), Ring(), Claims(size)
+        self._trickle = 0  # how often in a row only a few answers came
         self._functions = FunctionStore()
         self._finishing = False
         self._stopping = self._checking = False
@@ -257,12 +262,19 @@ class ProcessCrew:
         """How many tasks the queue has numbered."""
         return self._tasks.counts()[0]
 
-    def receive(self, inbox: list[Answers], timeout: float) -> None:
+    def receive(self, inbox: list[Answers], timeout: float, many_come: bool = False) -> None:
         """Answers, waiting up to `timeout` seconds for the first. No signal handler runs between the queue and `inbox`."""
+        gathers = many_come and timeout > 0 and self._trickle >= TRICKLE and self._results.empty()
+        if gathers:
+            pause(GATHER)
         try:
             inbox.extend(map(self._results.get_many, (TAKE,), (timeout > 0,), (timeout,)))
         except queue.Empty:
             return
+        if not gathers:
+            self._trickle = self._trickle + 1 if len(inbox[-1]) <= FEW else 0
+        elif len(inbox[-1]) <= FEW:
+            self._trickle = 0  # they come too slowly for that
 
     def open(self, answer: int, payload: Any, sequence: int) -> tuple[bool, Any] | None:
         """What an answer says."""

@@ -53,8 +53,8 @@ class Crew(Protocol):
     def send_block(self, block: Block) -> None:
         """Give a block of tasks to the workers: all of them, or raise and none."""
 
-    def receive(self, inbox: list[Answers], timeout: float) -> None:
-        """Append the answers that there are to `inbox`, waiting up to `timeout` seconds for the first."""
+    def receive(self, inbox: list[Answers], timeout: float, many_come: bool = False) -> None:
+        """Append the answers that there are to `inbox`, waiting up to `timeout` seconds for the first; for several, if many come."""
 
     def open(self, answer: int, payload: Any, sequence: int) -> tuple[bool, Any] | None:
         """(success, value or exception); None: it was a word about the worker, not about a task."""
@@ -179,7 +179,7 @@ class Dispatcher:
         token = (me,)
         try:
             if self._seat.setdefault(0, token) is token and (job is None or not job.done):
-                came = self.drain(timeout)
+                came = self.drain(timeout, not (self._followers or self._attended) and self.books.lack_many(job))
                 if not came or self._look_soon or time.monotonic() - self._checked > SLICE:
                     self.check_workers()
         except BaseException:
@@ -226,11 +226,11 @@ class Dispatcher:
             with self._news:
                 self._news.notify_all()
 
-    def drain(self, timeout: float) -> bool:
+    def drain(self, timeout: float, many_come: bool = False) -> bool:
         """Settle the answers that there are, waiting up to `timeout` seconds for the first; were there any? Only as the leader."""
         inbox = self._inbox
         if not inbox:
-            self.crew.receive(inbox, timeout)
+            self.crew.receive(inbox, timeout, many_come)
         if not inbox:
             return False
         while inbox:

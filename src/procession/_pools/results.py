@@ -29,6 +29,7 @@ T = TypeVar("T")
 class AsyncResult(Generic[T]):
     """The result of one call that a worker makes; in the books it stands for the call itself, as their one task of it."""
 
+    comes_whole = True
     index = 0
     block = None
     state = TaskState.WAITING
@@ -162,6 +163,8 @@ class MapResult(AsyncResult[list[T]]):
 
 class IMapIterator(Generic[T]):
     """The results of `imap`, in the order of the items; `next(timeout=None)` raises `TimeoutError` when time runs out."""
+
+    comes_whole = False
 
     def __init__(
         self, dispatcher: Dispatcher, function: Callable[..., Any], pool: object = None, chunksize: int = 1

@@ -76,7 +76,7 @@ class ThreadCrew:
         """A number that certainly was not used."""
         return at_most
 
-    def receive(self, inbox: list[Answers], timeout: float) -> None:
+    def receive(self, inbox: list[Answers], timeout: float, many_come: bool = False) -> None:
         """Answers, waiting up to `timeout` seconds for the first."""
         answers: Answers = []
         try:

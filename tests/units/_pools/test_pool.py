@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -120,6 +122,40 @@ def test_a_map_with_a_deadly_item_tells_it_and_the_pool_goes_on(forked: Pool) ->
     with pytest.raises(WorkerDied):
         forked.map(kill_on_seven, range(20), chunksize=1)
     assert forked.map(square, range(10)) == [x * x for x in range(10)]
+
+
+def work_a_moment(number: int, deadly: int) -> int:
+    """Long enough for answers to come one by one, so that the pool's owner gathers them (crew.TRICKLE)."""
+    if number == deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    until = time.perf_counter() + 50e-6
+    while time.perf_counter() < until:
+        pass
+    return number
+
+
+@pytest.mark.slow
+def test_answers_that_come_one_by_one_are_gathered_and_a_death_among_them_is_told(forked: Pool) -> None:
+    with pytest.raises(WorkerDied):
+        forked.starmap(work_a_moment, [(number, 1500) for number in range(2000)], chunksize=1)
+    assert forked.starmap(work_a_moment, [(number, -1) for number in range(2000)], chunksize=1) == list(range(2000))
+
+
+def test_a_map_that_is_being_gathered_holds_up_no_other_result(forked: Pool) -> None:
+    slow = forked.starmap_async(work_a_moment, [(number, -1) for number in range(2000)], chunksize=1)
+    with concurrent_get(slow) as whole:
+        assert [forked.apply_async(square, (x,)).get(20) for x in range(20)] == [x * x for x in range(20)]
+    assert whole == [list(range(2000))]
+
+
+@contextlib.contextmanager
+def concurrent_get(result: Any) -> Iterator[list[Any]]:
+    """`result.get()` in a thread; what it returned, once the block is left."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(result.get(20)))
+    thread.start()
+    yield found
+    thread.join(30)
 
 
 def test_idle_workers_that_are_killed_are_replaced(forked: Pool) -> None:
