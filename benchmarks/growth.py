@@ -43,7 +43,7 @@ def table(one: Series, curves: Curves) -> str:
     lines = [
         f"### {one.title} ({one.unit})",
         "",
-        f"| {one.axis} | {' | '.join(number(x) if x < 1 << 20 else f'{x >> 20} Mi' for x in xs)} |",
+        f"| {one.axis} | {' | '.join(f'{x >> 20} Mi' if one.axis == 'bytes' and x >= 1 << 20 else number(x) for x in xs)} |",
         f"|---|{'--:|' * len(xs)}",
     ]
     for library, curve in curves.items():
