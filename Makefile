@@ -5,7 +5,7 @@
 #   make storm    the kill -9 storms, ten times (STORM=…) as long as in `make test`
 #   make fuzz     random input for the native code under sanitizers, ten times (STORM=…) as much as in `make test`
 #   make bench    a short run of benchmarks/ beside the standard library: a table and a picture in build/bench
-#   make results  the full run, with all rivals: writes benchmarks/RESULTS.md (an hour or two)
+#   make results  the full run, with all rivals: writes benchmarks/RESULTS.md (half an hour)
 #
 # The parts: native pytest lint format conformance wheel clean.
 # Variables: PYTHON=python3.13  VENV=.venv  BUILD=build  ARGS="extra arguments of pytest"
