@@ -120,7 +120,7 @@ def check(what: Any, arguments: list[tuple[str, str | None, bool]], bound: bool)
 
 def is_method_of_class(place: str, what: Any) -> bool:
     owner = resolve(place.rpartition(".")[0]) if "." in place else None
-    return inspect.isclass(owner) and inspect.isfunction(what)
+    return inspect.isclass(owner) and (inspect.isfunction(what) or inspect.ismethoddescriptor(what))
 
 
 @pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
