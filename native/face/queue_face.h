@@ -11,6 +11,7 @@
 PyObject *queue_put(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
 PyObject *queue_put_plain(PyObject *self, PyObject *obj);
 PyObject *queue_put_call(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *queue_put_calls(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *queue_answer(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *queue_put_many(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);
 PyObject *queue_put_bytes(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names);

@@ -103,6 +103,8 @@ static PyMethodDef queue_methods[] = {
      "put_many(objs, block=True, timeout=None)\n--\n\nPut all, in order; an exception carries those it did not as `unsent`."},
     {"put_call", FAST(queue_put_call), METH_FASTCALL,
      "put_call(call, offset, generation, payload)\n--\n\nPut the tuple of these; False, and nothing put, if the payload needs the fallback."},
+    {"put_calls", FAST(queue_put_calls), METH_FASTCALL,
+     "put_calls(call, offset, generation, payloads)\n--\n\nput_call for each, in order; False, and nothing put, if one of them needs the fallback."},
     {"answer", FAST(queue_answer), METH_FASTCALL,
      "answer(claims, row, sequence, answer, value)\n--\n\nPut (sequence, answer, value), note in the row that the task is done and that the next one of the claim "
      "runs; False, and nothing done, if the value needs the fallback."},

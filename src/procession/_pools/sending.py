@@ -35,17 +35,14 @@ def put_pickled(tasks: Ring, task: Task | AsyncResult[Any]) -> None:
 def put_block(tasks: Ring, block: Block) -> None:
     """Put the tasks of a block; raises what pickling raises."""
     call, (offset, generation), payloads = block.call, block.func.place, block.payloads
+    if tasks.put_calls(call, offset, generation, payloads):
+        return
     encodes = _native.encodes
-    messages: list[Any] = [(call, offset, generation, payload) for payload in payloads]
-    if encodes(messages):  # exactly as they will be written
-        tasks.put_many(messages)
-    elif all(map(encodes, payloads)):
-        # One by one only: the caller's tuples in a chunk that the block holds, too, look like a web of sharing.
-        for payload in payloads:
-            if not tasks.put_call(call, offset, generation, payload):
-                tasks.put(_pickled(call, offset, generation, payload))
-    else:
-        tasks.put_many([message if encodes(message[3]) else _pickled(*message) for message in messages])
+    messages = [
+        (call, offset, generation, payload) if encodes(payload) else _pickled(call, offset, generation, payload)
+        for payload in payloads
+    ]
+    tasks.put_many(messages)
 
 
 def tasks_ahead(payloads: Sequence[Any], count: int, workers: int) -> int | None:

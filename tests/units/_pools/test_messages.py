@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from procession import errors
 from procession._pools.books import Block
 from procession._pools.functions import FunctionStore
 from procession._pools.sending import put_block
@@ -22,6 +23,8 @@ def test_a_value_that_its_sender_still_holds_is_put_without_pickle(value: object
     assert ring.get_many(1) == [(2**33, 0, value)]
     assert ring.put_call(2, 64, 2**40, value)
     assert ring.get(timeout=0) == (2, 64, 2**40, value)
+    assert ring.put_calls(2, 64, 2**40, [None, value, value])
+    assert ring.get_many(9) == [(2, 64, 2**40, None)] + 2 * [(2, 64, 2**40, value)]
 
 
 @pytest.mark.parametrize("size", [1, 5])
@@ -47,6 +50,7 @@ def test_a_value_that_needs_pickle_is_refused_and_changes_nothing(value: object)
     claims.store(0, RUNNING, 5)
     assert not ring.answer(claims, 0, 4, 0, value)
     assert not ring.put_call(0, 0, 0, value)
+    assert not ring.put_calls(0, 0, 0, [1, value, 2])
     assert ring.counts() == (0, 0)
     assert claims.load(0, RUNNING) == 5
     assert claims.claim(0) == (0, 0, 0)
@@ -75,3 +79,20 @@ def test_wrong_arguments_are_refused() -> None:
         ring.answer(claims, 0, -1, 0, None)
     with pytest.raises(TypeError):
         ring.put_call(1, 2, 3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="put_calls"):
+        ring.put_calls(1, 2, 3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="iterable"):
+        ring.put_calls(1, 2, 3, 4)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="number of a call"):
+        ring.put_calls(1, -2, 3, [])
+
+
+def test_a_block_of_tasks_is_put_whole_or_refused() -> None:
+    ring = Ring()
+    assert ring.put_calls(1, 2, 3, [])
+    assert ring.counts() == (0, 0)
+    assert ring.put_calls(1, 2, 3, (bytes([number % 256]) * number for number in range(3000)))
+    assert [ring.get(timeout=0)[3] for _ in range(3000)] == [bytes([number % 256]) * number for number in range(3000)]
+    ring.shut_down()
+    with pytest.raises(errors.ShutDown):
+        ring.put_calls(1, 2, 3, [4])
