@@ -103,9 +103,10 @@ class Books:
 
     def lack_many(self, job: Job | None) -> bool:
         """Are so many answers to the job still to come that it can do without the next few for a moment?"""
-        return any(
-            block.job is job and job.comes_whole and len(block.settled) - block.low >= MANY for block in self.blocks
-        )
+        for block in self.blocks:
+            if block.job is job:
+                return block.job.comes_whole and len(block.settled) - block.low >= MANY
+        return False
 
     def settle_values(self, answers: list[tuple[int, int, Any]]) -> list[tuple[int, int, Any]]:
         """Settle all those of the answers that are values as they are; the others are returned. The quick way for many."""
