@@ -156,13 +156,13 @@ static pn_code put_visit(pn_queue *q, pn_owner me, const pn_message *messages, u
     pn_store(&q->nput, w.sequence);
     PN_FAULT("queue.put.before_tail");
     pn_store(&q->tail, w.tail);
+    pn_spin_note_cpu(&q->not_empty.spin, pn_cpu()); /* here: once the section is left, its line may be another CPU's */
     pn_section_leave(&q->put_section);
     *done = n;
     return code;
 }
 
 static void tell_consumers(pn_queue *q, uint32_t n) {
-    pn_spin_note_cpu(&q->not_empty.spin, pn_cpu());
     pn_barrier_after_leave();
     PN_FAULT("queue.put.before_wake");
     pn_event_notify(&q->not_empty, n);

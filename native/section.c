@@ -11,7 +11,8 @@
 #include "platform.h"
 
 #define LONG 20000000 /* ns */
-#define SPINS 64 /* pauses: about as long as the longest common section (a queue's copy of 1 KiB) */
+#define FIRST_LOOK 4  /* pauses before the first look at a section that was taken; each time twice as many … */
+#define LAST_LOOK 64  /* … up to so many: about as long as the longest common section (a queue's copy of 1 KiB) */
 
 static bool cas(pn_section *section, uint64_t *seen, uint64_t wanted) {
     return atomic_compare_exchange_strong_explicit(&section->word, seen, wanted, memory_order_acquire, memory_order_relaxed);
@@ -26,11 +27,12 @@ static bool adopt(pn_section *section, uint64_t seen, pn_owner me) {
     return true;
 }
 
-static bool spin(const pn_section *section, uint64_t seen) {
+/* Ever longer away from the word: where many want in, it stays with the CPU of one of them for a while, who so gets more done. */
+static bool spin(const pn_section *section, int *pauses) {
     if (pn_cpus_allowed() < 2) return false;
-    for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&section->word, memory_order_relaxed) != seen) return true;
-        pn_pause();
+    for (; *pauses <= LAST_LOOK; *pauses *= 2) {
+        for (int i = 0; i < *pauses; i++) pn_pause();
+        if (atomic_load_explicit(&section->word, memory_order_relaxed) == 0) return true;
     }
     return false;
 }
@@ -43,6 +45,7 @@ static void sleep_on(pn_section *section, uint64_t seen) {
 
 pn_code pn_section_enter_slow(pn_section *section, pn_owner me) {
     uint64_t mine = me;
+    int pauses = FIRST_LOOK;
     for (;;) {
         uint64_t seen = atomic_load_explicit(&section->word, memory_order_relaxed);
         if (seen == 0) {
@@ -55,7 +58,7 @@ pn_code pn_section_enter_slow(pn_section *section, pn_owner me) {
             pn_life_cascade(seen & PN_OWNER_MASK);
             return PN_RECOVERED;
         }
-        if (mine == me && spin(section, seen)) continue;
+        if (mine == me && spin(section, &pauses)) continue;
         if ((seen & PN_WAITERS) == 0) {
             if (!cas(section, &seen, seen | PN_WAITERS)) continue;
             seen |= PN_WAITERS;
